@@ -1,0 +1,133 @@
+package application
+
+import (
+	"context"
+	"time"
+
+	"github.com/trustpub/trustpub/domain"
+)
+
+// This file is the whole swap surface: every interface that the use cases need.
+//
+// What holds for all of them: implementations are safe for concurrent use; they
+// return promptly when ctx ends; a *domain.Error that they return reaches the
+// client as it is, and any other error of a store is reported as
+// store_unavailable, with its text for the log alone.
+
+// Verifier checks an ID token and returns whose it is. Refusals are
+// *domain.Error of KindRefused; a key set that can't be had is KindUnavailable
+// with CodeKeysUnavailable. It remembers nothing of the token: whether it was used
+// before is for the TokenStore to say.
+type Verifier interface {
+	Verify(ctx context.Context, idToken string) (domain.Claims, error)
+}
+
+// ConfigFinder finds the configs that may trust a workload.
+type ConfigFinder interface {
+	// FindConfigs returns all configs of the claims' provider, issuer and
+	// repository (by domain.Repository.Key), in the order of their IDs. None is an
+	// empty slice and no error. It may return too much, as domain.Authorize checks
+	// every rule again, but never too little.
+	FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error)
+}
+
+// GitHubConfigStore keeps the publisher configs for GitHub Actions.
+type GitHubConfigStore interface {
+	// CreateGitHubConfig stores a new config and returns it with its ID, which is
+	// above zero and never used again, also after a deletion. When the package
+	// already has limit configs or an identical one (package, issuer, repository
+	// key, owner ID, workflow, environment key), it stores nothing and returns
+	// KindConflict with CodeTooManyConfigs or CodeDuplicateConfig; the duplicate
+	// goes first. Both checks and the insert are one atomic step.
+	CreateGitHubConfig(ctx context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error)
+	// GitHubConfig returns one config, or KindNotFound.
+	GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error)
+	// ListGitHubConfigs returns a page, oldest (lowest ID) first.
+	ListGitHubConfigs(ctx context.Context, query ListQuery) (GitHubConfigPage, error)
+	// DeleteGitHubConfig removes one config, or returns KindNotFound. From then on
+	// its grants are gone from every token (see TokenStore.FindToken).
+	DeleteGitHubConfig(ctx context.Context, id int64) error
+}
+
+// ListQuery selects a page of configs.
+type ListQuery struct {
+	// Package is whose configs to list; the zero value lists those of all packages.
+	Package domain.Package
+	// After is the ID after which the page begins; 0 is the first page.
+	After int64
+	// Limit is the most configs on the page, above zero.
+	Limit int
+}
+
+// GitHubConfigPage is a page of configs.
+type GitHubConfigPage struct {
+	// Configs are the page's, by ascending ID.
+	Configs []domain.GitHubConfig
+	// Total counts the package's configs on all pages.
+	Total int
+	// More reports whether a further page follows.
+	More bool
+}
+
+// TokenStore keeps access tokens and the record of used ID tokens.
+type TokenStore interface {
+	// SaveToken stores the token and records jti as used, both or neither, however
+	// many replicas and goroutines try at once: of all calls with one (Issuer, ID),
+	// exactly one ever returns nil. The others get KindRefused with
+	// CodeAlreadyUsed, and nothing of theirs is stored. An expired record that is
+	// still there counts as used.
+	//
+	// nil means durable. When the outcome of the write is unknown the
+	// implementation finds out before it answers, by token.Hash, which belongs to
+	// this call alone; what it can't find out within ctx is an error other than
+	// CodeAlreadyUsed, and so is any other violation of a constraint.
+	SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error
+	// FindToken returns the token with that hash, or KindNotFound. Its Grants are
+	// only those whose config exists at that moment; when none is left it is still
+	// found, with no grants.
+	FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error)
+	// RevokeToken marks the token as revoked at that time and reports whether this
+	// call did it: false when the token is unknown or was revoked before.
+	RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error)
+}
+
+// ExpiredRemover forgets what has expired.
+type ExpiredRemover interface {
+	// RemoveExpired deletes at most limit tokens and at most limit used-jti records
+	// whose expiry lies before the given time, and returns how many rows it
+	// deleted. It never blocks a SaveToken for longer than one such batch takes.
+	// While another replica is at it, it deletes nothing and returns 0.
+	RemoveExpired(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// OwnerLookup finds the immutable ID of an account at a CI provider.
+type OwnerLookup interface {
+	// OwnerID returns the number of the account that has that login at the GitHub
+	// of that issuer. An unknown login is KindInvalid with CodeUnknownOwner; a
+	// provider that can't be asked is KindUnavailable with
+	// CodeOwnerLookupUnavailable.
+	OwnerID(ctx context.Context, issuer, login string) (int64, error)
+}
+
+// Ownership says who may manage the publishers of a package. A registry that
+// embeds trustpub answers from its own owners.
+type Ownership interface {
+	// MayManage returns nil when the actor may see, add and remove the publishers of
+	// the package, and else KindForbidden with CodeForbidden, or KindNotFound where
+	// the actor must not learn that the package exists.
+	MayManage(ctx context.Context, actor Actor, pkg domain.Package) error
+}
+
+// Actor is an authenticated caller of PublisherService: a user of the registry, or
+// the operator.
+type Actor struct {
+	// ID names the caller for Ownership and in the audit record. It is never empty
+	// for an authenticated caller.
+	ID string
+}
+
+// Auditor receives one event per exchange, refusal, revocation and config change.
+type Auditor interface {
+	// Record must not block for long, and can't fail the operation, which is done.
+	Record(ctx context.Context, event Event)
+}

@@ -1,0 +1,95 @@
+package application
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Defaults of a [Sweeper].
+const (
+	// DefaultSweepInterval is the pause between two sweeps.
+	DefaultSweepInterval = time.Minute
+	// DefaultSweepBatch is how many rows of a kind one statement removes at most.
+	DefaultSweepBatch = 500
+	// sweepGrace is how long an expired row is kept all the same. The expiry of a
+	// used jti was computed on one replica and is compared on another: while their
+	// clocks and their leeways differ by less than this, no replica forgets an ID
+	// token that another would still accept.
+	sweepGrace = 5 * time.Minute
+	// sweepTimeout bounds one batch, so that a hanging database can't stop the
+	// sweeper for good.
+	sweepTimeout = 30 * time.Second
+)
+
+// SweeperConfig holds what a [Sweeper] needs.
+type SweeperConfig struct {
+	Expired ExpiredRemover
+	Logger  *slog.Logger
+	// Interval is the pause between two sweeps. Zero is DefaultSweepInterval.
+	Interval time.Duration
+	// Batch is the most rows of a kind removed by one statement. Zero is
+	// DefaultSweepBatch.
+	Batch int
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Sweeper forgets expired tokens and used jtis in the background.
+type Sweeper struct{ cfg SweeperConfig }
+
+// NewSweeper fills in defaults and returns the sweeper.
+func NewSweeper(cfg SweeperConfig) (*Sweeper, error) {
+	if cfg.Expired == nil || cfg.Logger == nil || cfg.Now == nil {
+		return nil, errors.New("application: sweeper needs Expired, Logger and Now")
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = DefaultSweepInterval
+	}
+	if cfg.Batch <= 0 {
+		cfg.Batch = DefaultSweepBatch
+	}
+	return &Sweeper{cfg: cfg}, nil
+}
+
+// Run sweeps at every interval until ctx ends. A sweep that fails is logged, and
+// tried again at the next interval.
+func (s *Sweeper) Run(ctx context.Context) {
+	ticker := time.NewTicker(s.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		removed, err := s.Sweep(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.cfg.Logger.WarnContext(ctx, "sweeping expired rows failed", slog.Any("error", err))
+		case removed > 0:
+			s.cfg.Logger.DebugContext(ctx, "swept expired rows", slog.Int("removed", removed))
+		}
+	}
+}
+
+// Sweep removes all that expired some minutes ago, batch by batch, and returns
+// how many rows that were.
+func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
+	before := s.cfg.Now().UTC().Add(-sweepGrace)
+	total := 0
+	for {
+		removed, err := s.removeBatch(ctx, before)
+		total += removed
+		if err != nil || removed < s.cfg.Batch {
+			return total, err
+		}
+	}
+}
+
+func (s *Sweeper) removeBatch(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return s.cfg.Expired.RemoveExpired(ctx, before, s.cfg.Batch)
+}
