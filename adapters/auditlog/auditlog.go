@@ -1,0 +1,91 @@
+// Package auditlog writes the audit record as structured log lines.
+package auditlog
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// Auditor implements [application.Auditor] on a logger: one line with the message
+// "audit" per event. It is safe for concurrent use.
+type Auditor struct{ logger *slog.Logger }
+
+var _ application.Auditor = (*Auditor)(nil)
+
+// New returns an auditor that writes to logger.
+func New(logger *slog.Logger) *Auditor { return &Auditor{logger: logger} }
+
+// Record writes the event. What was done is logged at info, what a client got
+// wrong at warn, what failed on our side at error. An error's cause is left to the
+// request log, so that the audit record holds codes and no internals.
+func (a *Auditor) Record(ctx context.Context, event application.Event) {
+	attrs := []slog.Attr{
+		slog.String("action", string(event.Action)),
+		slog.String("outcome", "done"),
+	}
+	if event.Err != nil {
+		attrs[1] = slog.String("outcome", "refused")
+		attrs = append(attrs, slog.String("code", string(domain.CodeOf(event.Err))), slog.String("detail", domain.MessageOf(event.Err)))
+	}
+	optional := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	optional("request_id", application.RequestID(ctx))
+	optional("actor", event.Actor)
+	optional("token_sha256", event.TokenHash)
+	optional("provider", event.Provider)
+	if event.ConfigID != 0 {
+		attrs = append(attrs, slog.Int64("config_id", event.ConfigID))
+	}
+	if len(event.Packages) > 0 {
+		attrs = append(attrs, slog.Any("packages", names(event.Packages)))
+	}
+	if event.Claims.Issuer() != "" {
+		attrs = append(attrs, publisher(event.Claims))
+	}
+	a.logger.LogAttrs(ctx, level(event.Err), "audit", attrs...)
+}
+
+func level(err error) slog.Level {
+	if err == nil {
+		return slog.LevelInfo
+	}
+	switch domain.KindOf(err) {
+	case domain.KindInternal, domain.KindUnavailable:
+		return slog.LevelError
+	case domain.KindInvalid, domain.KindRefused, domain.KindUnauthenticated,
+		domain.KindForbidden, domain.KindNotFound, domain.KindConflict:
+	}
+	return slog.LevelWarn
+}
+
+func names(packages []domain.Package) []string {
+	names := make([]string, 0, len(packages))
+	for _, p := range packages {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+// publisher shows the verified workload, by the provider's own claim names in
+// alphabetical order.
+func publisher(claims domain.Claims) slog.Attr {
+	details := claims.Details()
+	attrs := []any{
+		slog.String("provider", claims.Provider()),
+		slog.String("issuer", claims.Issuer()),
+		slog.String("subject", claims.Subject()),
+		slog.String("jti", claims.JWTID()),
+	}
+	for _, key := range slices.Sorted(maps.Keys(details)) {
+		attrs = append(attrs, slog.String(key, details[key]))
+	}
+	return slog.Group("publisher", attrs...)
+}

@@ -1,0 +1,129 @@
+// Package cratesio is the dialect of crates.io: the paths, members and errors
+// that cargo and the crates-io-auth action speak.
+//
+// Every error is {"errors":[{"detail":"a sentence","code":"…"}]}.
+package cratesio
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// The paths of the dialect.
+const (
+	// TokensPath takes ID tokens and, with DELETE, access tokens.
+	TokensPath = "/api/v1/trusted_publishing/tokens"
+	// GitHubConfigsPath takes publisher configs.
+	GitHubConfigsPath = "/api/v1/trusted_publishing/github_configs"
+)
+
+// Exchanger exchanges ID tokens; *application.ExchangeService is one.
+type Exchanger interface {
+	Exchange(ctx context.Context, request application.ExchangeRequest) (application.Issued, error)
+}
+
+// Revoker revokes access tokens; *application.TokenService is one.
+type Revoker interface {
+	Revoke(ctx context.Context, accessToken string) error
+}
+
+// Publishers manages publisher configs; *application.PublisherService is one.
+type Publishers interface {
+	CreateGitHubConfig(ctx context.Context, actor application.Actor, params domain.GitHubConfigParams) (domain.GitHubConfig, error)
+	ListGitHubConfigs(ctx context.Context, actor application.Actor, query application.ListQuery) (application.GitHubConfigPage, error)
+	DeleteGitHubConfig(ctx context.Context, actor application.Actor, id int64) error
+}
+
+// Config holds what the dialect needs. All fields are required.
+type Config struct {
+	Exchange   Exchanger
+	Tokens     Revoker
+	Publishers Publishers
+	// Authenticator tells who calls the publisher-config endpoints.
+	Authenticator request.Authenticator
+}
+
+// Dialect answers in the manner of crates.io. It is safe for concurrent use.
+type Dialect struct{ cfg Config }
+
+// New checks cfg and returns the dialect.
+func New(cfg Config) (*Dialect, error) {
+	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Publishers == nil || cfg.Authenticator == nil {
+		return nil, errors.New("cratesio: the dialect needs Exchange, Tokens, Publishers and Authenticator")
+	}
+	return &Dialect{cfg: cfg}, nil
+}
+
+// Register adds the endpoints to e, but for POST on [TokensPath], which two
+// dialects share: there, call [Dialect.Exchange] for a body of this one.
+func (d *Dialect) Register(e *echo.Echo) {
+	e.PUT(TokensPath, Handle(d.putToken))
+	e.DELETE(TokensPath, Handle(d.deleteToken))
+	e.POST(GitHubConfigsPath, Handle(d.createGitHubConfig))
+	e.PUT(GitHubConfigsPath, Handle(d.createGitHubConfig))
+	e.GET(GitHubConfigsPath, Handle(d.listGitHubConfigs))
+	e.HEAD(GitHubConfigsPath, Handle(d.listGitHubConfigs))
+	e.DELETE(GitHubConfigsPath+"/:id", Handle(d.deleteGitHubConfig))
+}
+
+// Handle answers an error of h in this dialect, and passes it on to be logged.
+func Handle(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := h(c)
+		if err != nil {
+			err = errors.Join(err, WriteError(c, err))
+		}
+		return err
+	}
+}
+
+type failure struct {
+	Detail string      `json:"detail"`
+	Code   domain.Code `json:"code"`
+}
+
+// WriteError answers err, unless an answer was begun already.
+func WriteError(c echo.Context, err error) error {
+	if c.Response().Committed {
+		return nil
+	}
+	status := statusOf(err)
+	switch status {
+	case http.StatusUnauthorized:
+		c.Response().Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	}
+	return c.JSON(status, struct {
+		Errors []failure `json:"errors"`
+	}{[]failure{{Detail: domain.MessageOf(err), Code: domain.CodeOf(err)}}})
+}
+
+func statusOf(err error) int {
+	if status, ok := request.StatusOf(err); ok {
+		return status
+	}
+	switch domain.KindOf(err) {
+	case domain.KindInvalid, domain.KindRefused:
+		return http.StatusBadRequest
+	case domain.KindUnauthenticated:
+		return http.StatusUnauthorized
+	case domain.KindForbidden:
+		return http.StatusForbidden
+	case domain.KindNotFound:
+		return http.StatusNotFound
+	case domain.KindConflict:
+		return http.StatusConflict
+	case domain.KindUnavailable:
+		return http.StatusServiceUnavailable
+	case domain.KindInternal:
+	}
+	return http.StatusInternalServerError
+}

@@ -1,0 +1,68 @@
+package cratesio
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+func (d *Dialect) putToken(c echo.Context) error {
+	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON)
+	if err != nil {
+		return err
+	}
+	return d.Exchange(c, body)
+}
+
+// Exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}. Members other
+// than jwt are ignored, as crates.io does, but not one that differs from it in
+// case alone, which another reader of the request might take for it.
+func (d *Dialect) Exchange(c echo.Context, body request.Body) error {
+	object, err := body.Object()
+	if err != nil {
+		return err
+	}
+	for name := range object {
+		if name != "jwt" && strings.EqualFold(name, "jwt") {
+			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")
+		}
+	}
+	jwt, err := object.String("jwt")
+	if err != nil {
+		return err
+	}
+	if jwt == nil {
+		return domain.Invalid(domain.CodeMalformedRequest, `The request has no jwt. Send {"jwt":"…"} with the ID token of the CI job.`)
+	}
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: *jwt})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		Token     string    `json:"token"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}{issued.Secret.Reveal(), issued.Token.ExpiresAt.UTC().Truncate(time.Second)})
+}
+
+// deleteToken revokes the access token in the Authorization header, with the
+// scheme Bearer or, as cargo sends it, without a scheme.
+func (d *Dialect) deleteToken(c echo.Context) error {
+	scheme, token, err := request.Authorization(c.Request())
+	if err != nil {
+		return err
+	}
+	if scheme != "" && !request.IsBearer(scheme) {
+		return request.Unauthenticated("The Authorization header is not of the form: Bearer TOKEN.")
+	}
+	err = d.cfg.Tokens.Revoke(c.Request().Context(), token)
+	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

@@ -1,0 +1,112 @@
+package request
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/trustpub/trustpub/domain"
+)
+
+// MaxBody is the most bytes that a request body may have.
+const MaxBody = 32 << 10
+
+// The media types that are read.
+const (
+	JSON = "application/json"
+	Form = "application/x-www-form-urlencoded"
+)
+
+// Body is a whole request body.
+type Body struct {
+	mediaType string
+	content   []byte
+}
+
+// Read returns the body of r. It refuses with the status that HTTP has for it: a
+// Content-Type that is missing, repeated or not among accepted, and any
+// Content-Encoding, with 415; a body of more than [MaxBody] bytes with 413, of
+// which no more than that is read, and nothing where Content-Length tells; a body
+// that is too slow in coming with 408. w is the writer of the server itself, which
+// learns to close the connection after an oversized body. Parameters of the
+// Content-Type, such as a charset, make no difference: JSON is UTF-8 (RFC 8259
+// section 8.1), and so is a form (RFC 6749 appendix B).
+//
+// oversize is the code of the error for a body that is too large.
+func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted ...string) (Body, error) {
+	mediaType, ok := mediaTypeOf(r)
+	if !ok || !slices.Contains(accepted, mediaType) {
+		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
+			"The Content-Type is missing or not accepted here. Send %s.", strings.Join(accepted, " or "))
+	}
+	if !isPlain(r) {
+		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
+			"The Content-Encoding is not accepted here. Send the body as it is.")
+	}
+	tooLarge := statusError(http.StatusRequestEntityTooLarge, oversize, "The request body is larger than %d bytes.", MaxBody)
+	if r.ContentLength > MaxBody {
+		// The connection is of no more use: the body that follows is not read.
+		w.Header().Set("Connection", "close")
+		return Body{}, tooLarge
+	}
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if _, is := errors.AsType[*http.MaxBytesError](err); is {
+		return Body{}, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return Body{}, statusError(http.StatusRequestTimeout, domain.CodeMalformedRequest,
+			"The request body was too slow in coming.")
+	}
+	if err != nil {
+		return Body{}, malformed("The request body could not be read to its end.")
+	}
+	return Body{mediaType: mediaType, content: content}, nil
+}
+
+func mediaTypeOf(r *http.Request) (string, bool) {
+	values := r.Header.Values("Content-Type")
+	if len(values) != 1 {
+		return "", false
+	}
+	mediaType, _, err := mime.ParseMediaType(values[0])
+	return mediaType, err == nil
+}
+
+func isPlain(r *http.Request) bool {
+	return !slices.ContainsFunc(r.Header.Values("Content-Encoding"), func(s string) bool {
+		return !strings.EqualFold(strings.TrimSpace(s), "identity")
+	})
+}
+
+// IsForm reports whether the body is a form.
+func (b Body) IsForm() bool { return b.mediaType == Form }
+
+// Object returns the members of a JSON body.
+func (b Body) Object() (Object, error) { return ParseObject(b.content) }
+
+// Parameters returns the parameters of a form, or the members of a JSON object
+// that plays the part of one: each a string, or null for one that is left out.
+func (b Body) Parameters() (Parameters, error) {
+	if b.IsForm() {
+		return ParseParameters(string(b.content))
+	}
+	object, err := b.Object()
+	if err != nil {
+		return nil, err
+	}
+	parameters := Parameters{}
+	for name := range object {
+		value, err := object.String(name)
+		if err != nil {
+			return nil, malformed("A member of the JSON object is not a string. Send every parameter as a string.")
+		}
+		if value != nil {
+			parameters[name] = *value
+		}
+	}
+	return parameters, nil
+}

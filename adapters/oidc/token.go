@@ -1,0 +1,203 @@
+package oidc
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/base64"
+	stdjson "encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-jose/go-jose/v4"
+	// This fork of encoding/json exists because the standard one matches member
+	// names without regard to case and keeps the last of duplicated ones.
+	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/trustpub/trustpub/domain"
+)
+
+const (
+	// maxToken is the longest ID token in bytes; those of CI providers have 1 to 3 KiB.
+	maxToken = 16 << 10
+	// maxKeyID is the longest key ID in bytes.
+	maxKeyID = 255
+)
+
+// token is an ID token that was taken apart and not verified yet.
+type token struct {
+	text   string
+	header header
+	claims unverified
+}
+
+// parse takes an ID token apart: JWS compact serialisation with canonical base64url
+// and JSON objects without duplicated members.
+func parse(text string) (token, error) {
+	if len(text) > maxToken {
+		return token{}, malformed("it is longer than 16 KiB")
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return token{}, malformed("it does not have three parts separated by dots")
+	}
+	var decoded [3][]byte
+	for i, part := range parts {
+		var err error
+		decoded[i], err = decodeBase64(part)
+		if err != nil {
+			return token{}, malformed("one of its parts is empty or no unpadded base64url")
+		}
+	}
+	h, err := parseHeader(decoded[0])
+	if err != nil {
+		return token{}, malformed("its header is no JSON object, or has a member twice")
+	}
+	claims, err := parseClaims(decoded[1])
+	if err != nil {
+		return token{}, malformed("its payload is no JSON object, or has a member twice")
+	}
+	return token{text: text, header: h, claims: claims}, nil
+}
+
+func malformed(why string) error {
+	return domain.Refuse(domain.CodeMalformedJWT,
+		"The ID token is no JWT in compact serialisation: %s. Send the token of the CI provider as it is.", why)
+}
+
+// strictBase64 refuses bits that are set after the end, so that each value has one
+// encoding only.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+func decodeBase64(s string) ([]byte, error) {
+	// The decoder would skip line breaks.
+	if s == "" || strings.ContainsAny(s, "\r\n") {
+		return nil, errors.New("empty or broken over lines")
+	}
+	return strictBase64.DecodeString(s)
+}
+
+// header is what is read of a JOSE header. Keys in it (jwk, jku, x5u, x5c) are
+// never looked at: a key comes from the issuer or not at all.
+type header struct {
+	algorithm string
+	keyID     string
+	critical  bool
+}
+
+func parseHeader(b []byte) (header, error) {
+	members, err := decodeObject(b)
+	if err != nil {
+		return header{}, err
+	}
+	var h header
+	h.algorithm, _ = members["alg"].(string)
+	h.keyID, _ = members["kid"].(string)
+	_, hasCritical := members["crit"]
+	_, hasB64 := members["b64"] // RFC 7797: a payload that is not base64url.
+	h.critical = hasCritical || hasB64
+	return h, nil
+}
+
+// check refuses a header that does not fit the algorithms of its issuer.
+func (h header) check(algorithms []jose.SignatureAlgorithm) error {
+	switch {
+	case !slices.Contains(algorithms, jose.SignatureAlgorithm(h.algorithm)):
+		return domain.Refuse(domain.CodeUnsupportedAlgorithm,
+			"The ID token is signed with the algorithm %q, but its issuer uses %q. Send the token of the CI provider as it is.", printable(h.algorithm), algorithms)
+	case h.critical:
+		return domain.Refuse(domain.CodeUnsupportedHeader,
+			"The header of the ID token demands an extension that is not supported here. Send the token of the CI provider as it is.")
+	case h.keyID == "" || len(h.keyID) > maxKeyID:
+		return domain.Refuse(domain.CodeMissingKeyID,
+			"The header of the ID token does not name the key that signed it (kid, a string of 1 to %d bytes). Send the token of the CI provider as it is.", maxKeyID)
+	}
+	return nil
+}
+
+// unverified is a payload before its signature was verified. Its issuer may be
+// used to choose the keys, and for nothing else; the claims come out of it when
+// the verified payload is shown.
+type unverified struct {
+	payload []byte
+	claims  domain.RawClaims
+}
+
+func parseClaims(payload []byte) (unverified, error) {
+	claims, err := decodeObject(payload)
+	return unverified{payload: payload, claims: claims}, err
+}
+
+func (u unverified) issuer() string {
+	issuer, _ := u.claims["iss"].(string)
+	return issuer
+}
+
+// verify returns the claims when the signature is the key's.
+func (t token) verify(key crypto.PublicKey, algorithms []jose.SignatureAlgorithm) (domain.RawClaims, error) {
+	jws, err := jose.ParseSignedCompact(t.text, algorithms)
+	if err != nil {
+		return nil, malformed("its header can't be read")
+	}
+	payload, err := jws.Verify(key)
+	if err != nil || !bytes.Equal(payload, t.claims.payload) {
+		return nil, domain.Refuse(domain.CodeInvalidSignature,
+			"The signature of the ID token is not its issuer's. Send the token of the CI provider as it is.")
+	}
+	return t.claims.claims, nil
+}
+
+// decodeObject decodes a JSON object strictly: UTF-8, no member twice at any
+// depth, nothing after it.
+func decodeObject(b []byte) (map[string]any, error) {
+	if !utf8.Valid(b) {
+		return nil, errors.New("not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	var object map[string]any
+	err := decoder.Decode(&object)
+	if err != nil {
+		return nil, err
+	}
+	if object == nil {
+		return nil, errors.New("null")
+	}
+	_, err = decoder.Token()
+	if !errors.Is(err, io.EOF) {
+		return nil, errors.New("data after the object")
+	}
+	for name, value := range object {
+		if number, ok := value.(json.Number); ok {
+			object[name] = stdjson.Number(number)
+		}
+	}
+	return object, nil
+}
+
+// printable shortens untrusted text for a message that shows it in quotes.
+func printable(s string) string {
+	const most = 255
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// seconds reads a NumericDate (RFC 7519 section 2): seconds since the epoch, maybe
+// with a fraction, which is cut off. It must lie within the years 1970 to 9999.
+func seconds(v any) (int64, bool) {
+	number, ok := v.(stdjson.Number)
+	if !ok {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(number.String(), 64)
+	const year10000 = 253402300800
+	if err != nil || !(f >= 0 && f < year10000) {
+		return 0, false
+	}
+	return int64(f), true
+}

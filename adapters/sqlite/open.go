@@ -1,0 +1,92 @@
+// Package sqlite keeps trustpub's data in a SQLite database: the embedded default,
+// for one server. It needs a driver that registers as "sqlite", such as
+// modernc.org/sqlite.
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Memory is the path of a throw-away database that lives as long as its [DB].
+const Memory = ":memory:"
+
+// readers is how many reads may run at once. Reads never wait for the writer.
+const readers = 4
+
+// pragmas are set on every connection. WAL lets reads go on during a write, and
+// with synchronous=FULL a commit is on disk before it is acknowledged, so that a
+// token that was given out survives a power cut, and its jti with it.
+var pragmas = []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
+
+// DB is an open SQLite database: one connection that writes, and some that read. It
+// is safe for concurrent use.
+type DB struct {
+	writer *sqlx.DB
+	reader *sqlx.DB
+}
+
+// Open opens the database in the file at path, which is created when there is
+// none, for its owner alone, or a throw-away one for [Memory].
+func Open(path string) (*DB, error) {
+	if path == "" {
+		return nil, errors.New("sqlite: the path is empty")
+	}
+	if path == Memory {
+		db, err := open("file::memory:", 1)
+		if err != nil {
+			return nil, err
+		}
+		return &DB{writer: db, reader: db}, nil
+	}
+	// SQLite would create the file for everybody to read; those it makes beside it
+	// have the same rights as this one.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	err = file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	name := "file:" + (&url.URL{Path: path}).EscapedPath()
+	writer, err := open(name, 1)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := open(name, readers)
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	return &DB{writer: writer, reader: reader}, nil
+}
+
+func open(name string, connections int) (*sqlx.DB, error) {
+	// Transactions take the write lock when they begin: one that reads first and
+	// then writes can't be refused in the middle.
+	parameters := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
+	db, err := sqlx.Open("sqlite", name+"?"+parameters.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxLifetime(0)
+	return db, nil
+}
+
+// Writer returns the handle that writes, for migrations.
+func (d *DB) Writer() *sql.DB { return d.writer.DB }
+
+// Close closes all connections.
+func (d *DB) Close() error {
+	if d.reader == d.writer {
+		return d.writer.Close()
+	}
+	return errors.Join(d.reader.Close(), d.writer.Close())
+}
