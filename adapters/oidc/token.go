@@ -4,19 +4,15 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/base64"
-	stdjson "encoding/json"
+	"encoding/json"
 	"errors"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
-	// This fork of encoding/json exists because the standard one matches member
-	// names without regard to case and keeps the last of duplicated ones.
-	"github.com/go-jose/go-jose/v4/json"
 
+	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -89,7 +85,7 @@ type header struct {
 }
 
 func parseHeader(b []byte) (header, error) {
-	members, err := decodeObject(b)
+	members, err := strictjson.Object(b)
 	if err != nil {
 		return header{}, err
 	}
@@ -127,7 +123,7 @@ type unverified struct {
 }
 
 func parseClaims(payload []byte) (unverified, error) {
-	claims, err := decodeObject(payload)
+	claims, err := strictjson.Object(payload)
 	return unverified{payload: payload, claims: claims}, err
 }
 
@@ -150,34 +146,6 @@ func (t token) verify(key crypto.PublicKey, algorithms []jose.SignatureAlgorithm
 	return t.claims.claims, nil
 }
 
-// decodeObject decodes a JSON object strictly: UTF-8, no member twice at any
-// depth, nothing after it.
-func decodeObject(b []byte) (map[string]any, error) {
-	if !utf8.Valid(b) {
-		return nil, errors.New("not UTF-8")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.UseNumber()
-	var object map[string]any
-	err := decoder.Decode(&object)
-	if err != nil {
-		return nil, err
-	}
-	if object == nil {
-		return nil, errors.New("null")
-	}
-	_, err = decoder.Token()
-	if !errors.Is(err, io.EOF) {
-		return nil, errors.New("data after the object")
-	}
-	for name, value := range object {
-		if number, ok := value.(json.Number); ok {
-			object[name] = stdjson.Number(number)
-		}
-	}
-	return object, nil
-}
-
 // printable shortens untrusted text for a message that shows it in quotes.
 func printable(s string) string {
 	const most = 255
@@ -190,7 +158,7 @@ func printable(s string) string {
 // seconds reads a NumericDate (RFC 7519 section 2): seconds since the epoch, maybe
 // with a fraction, which is cut off. It must lie within the years 1970 to 9999.
 func seconds(v any) (int64, bool) {
-	number, ok := v.(stdjson.Number)
+	number, ok := v.(json.Number)
 	if !ok {
 		return 0, false
 	}

@@ -1,0 +1,46 @@
+// Package strictjson decodes JSON objects that strangers send, in one reading only:
+// member names compare byte for byte, a member that occurs twice is an error at any
+// depth, the text is UTF-8, and nothing follows the object. The standard
+// encoding/json is lenient in all of these, so that two programs can read one
+// document differently.
+package strictjson
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-jose/go-jose/v4/json"
+)
+
+// Object decodes an object. Its values are string, bool, nil, []any and
+// map[string]any, and those of its direct members that are numbers are
+// [encoding/json.Number].
+func Object(b []byte) (map[string]any, error) {
+	if !utf8.Valid(b) {
+		return nil, errors.New("the text is not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	var object map[string]any
+	err := decoder.Decode(&object)
+	if err != nil {
+		return nil, err
+	}
+	if object == nil {
+		return nil, errors.New("null is no object")
+	}
+	_, err = decoder.Token()
+	if !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the object")
+	}
+	for name, value := range object {
+		// The decoder has a number type of its own.
+		if number, ok := value.(json.Number); ok {
+			object[name] = stdjson.Number(number)
+		}
+	}
+	return object, nil
+}
