@@ -17,17 +17,17 @@ func (d *Dialect) putToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.Exchange(c, body)
+	object, err := body.Object()
+	if err != nil {
+		return err
+	}
+	return d.Exchange(c, object)
 }
 
 // Exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}. Members other
 // than jwt are ignored, as crates.io does, but not one that differs from it in
 // case alone, which another reader of the request might take for it.
-func (d *Dialect) Exchange(c echo.Context, body request.Body) error {
-	object, err := body.Object()
-	if err != nil {
-		return err
-	}
+func (d *Dialect) Exchange(c echo.Context, object request.Object) error {
 	for name := range object {
 		if name != "jwt" && strings.EqualFold(name, "jwt") {
 			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")

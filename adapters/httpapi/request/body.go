@@ -82,31 +82,24 @@ func isPlain(r *http.Request) bool {
 	})
 }
 
-// IsForm reports whether the body is a form.
-func (b Body) IsForm() bool { return b.mediaType == Form }
+// IsForm reports whether r says that its body is a form.
+func IsForm(r *http.Request) bool {
+	mediaType, ok := mediaTypeOf(r)
+	return ok && mediaType == Form
+}
 
 // Object returns the members of a JSON body.
 func (b Body) Object() (Object, error) { return ParseObject(b.content) }
 
-// Parameters returns the parameters of a form, or the members of a JSON object
-// that plays the part of one: each a string, or null for one that is left out.
+// Parameters returns the parameters of a form, or those of a JSON object that
+// plays the part of one.
 func (b Body) Parameters() (Parameters, error) {
-	if b.IsForm() {
+	if b.mediaType == Form {
 		return ParseParameters(string(b.content))
 	}
 	object, err := b.Object()
 	if err != nil {
 		return nil, err
 	}
-	parameters := Parameters{}
-	for name := range object {
-		value, err := object.String(name)
-		if err != nil {
-			return nil, malformed("A member of the JSON object is not a string. Send every parameter as a string.")
-		}
-		if value != nil {
-			parameters[name] = *value
-		}
-	}
-	return parameters, nil
+	return object.Parameters()
 }

@@ -2,36 +2,22 @@ package request
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4/json"
+	"github.com/trustpub/trustpub/adapters/strictjson"
 )
 
-// Object is a JSON object taken apart by its member names, which compare byte for
-// byte and occur once each. The standard library's decoder folds the case of names
-// and keeps the last of several, so that two readers of one request may see two
-// different requests.
-type Object map[string]json.RawMessage
+// Object is a JSON object, decoded by strictjson: by its member names, which
+// compare byte for byte and occur once each.
+type Object map[string]any
 
 // ParseObject reads data, which must be one JSON object in UTF-8 and nothing else.
 func ParseObject(data []byte) (Object, error) {
-	var object Object
-	if !utf8.Valid(data) {
-		return nil, malformed("The JSON is not UTF-8.")
-	}
-	err := json.Unmarshal(data, &object)
-	if err != nil || object == nil {
-		return nil, malformed("The JSON is not one object whose members occur once each.")
+	object, err := strictjson.Object(data)
+	if err != nil {
+		return nil, malformed("The body is not one JSON object in UTF-8 whose members occur once each.")
 	}
 	return object, nil
-}
-
-// isNull reports whether the member is absent or null, which mean the same.
-func (o Object) isNull(name string) bool {
-	raw, present := o[name]
-	return !present || string(raw) == "null"
 }
 
 // Has reports whether there is a member of that name.
@@ -43,12 +29,11 @@ func (o Object) Has(name string) bool {
 // String returns the member of that name, which must be a string, and nil where it
 // is absent or null.
 func (o Object) String(name string) (*string, error) {
-	if o.isNull(name) {
+	if o[name] == nil {
 		return nil, nil
 	}
-	var value string
-	err := json.Unmarshal(o[name], &value)
-	if err != nil {
+	value, ok := o[name].(string)
+	if !ok {
 		return nil, malformed("The member %q must be a string.", name)
 	}
 	return &value, nil
@@ -58,24 +43,25 @@ func (o Object) String(name string) (*string, error) {
 // without fraction and exponent from 1 to the largest int64, and 0 where it is
 // absent or null. No number is rounded.
 func (o Object) PositiveInt64(name string) (int64, error) {
-	if o.isNull(name) {
+	if o[name] == nil {
 		return 0, nil
 	}
-	value, err := strconv.ParseInt(string(o[name]), 10, 64)
+	number, ok := o[name].(interface{ Int64() (int64, error) })
+	if !ok {
+		return 0, malformed("The member %q must be a number, not in quotes.", name)
+	}
+	value, err := number.Int64()
 	if err != nil || value <= 0 {
-		return 0, malformed("The member %q must be a whole number above zero, not in quotes.", name)
+		return 0, malformed("The member %q must be a whole number above zero.", name)
 	}
 	return value, nil
 }
 
 // Object returns the member of that name, which must be an object.
 func (o Object) Object(name string) (Object, error) {
-	if o.isNull(name) {
+	object, ok := o[name].(map[string]any)
+	if !ok {
 		return nil, malformed("The member %q is missing. It must be an object.", name)
-	}
-	object, err := ParseObject(o[name])
-	if err != nil {
-		return nil, malformed("The member %q must be an object whose members occur once each.", name)
 	}
 	return object, nil
 }
@@ -89,4 +75,20 @@ func (o Object) Only(names ...string) error {
 		}
 	}
 	return nil
+}
+
+// Parameters returns the members of an object that plays the part of a form: each
+// is a string, and one that is null or empty counts as left out.
+func (o Object) Parameters() (Parameters, error) {
+	parameters := Parameters{}
+	for name := range o {
+		value, err := o.String(name)
+		if err != nil {
+			return nil, malformed("A member of the JSON object is not a string. Send every parameter as a string.")
+		}
+		if value != nil && *value != "" {
+			parameters[name] = *value
+		}
+	}
+	return parameters, nil
 }

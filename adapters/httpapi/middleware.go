@@ -1,0 +1,143 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// saneRequestID is what a request ID of a client must be to be taken over: short,
+// and with nothing in it that a log or a header could misread.
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// prepare gives every request its ID and its deadline, and every response the
+// headers that all of them carry.
+func (a *API) prepare(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id, err := a.requestID(c.Request())
+		if err != nil {
+			return err
+		}
+		header := c.Response().Header()
+		header.Set(echo.HeaderXRequestID, id)
+		header.Set(echo.HeaderCacheControl, "no-store")
+		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
+
+		ctx, cancel := context.WithTimeout(c.Request().Context(), a.cfg.RequestTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(application.WithRequestID(ctx, id)))
+		return next(c)
+	}
+}
+
+func (a *API) requestID(r *http.Request) (string, error) {
+	if id := r.Header.Get(echo.HeaderXRequestID); saneRequestID.MatchString(id) {
+		return id, nil
+	}
+	var random [16]byte
+	_, err := io.ReadFull(a.cfg.Rand, random[:])
+	if err != nil {
+		return "", fmt.Errorf("draw request ID: %w", err)
+	}
+	return hex.EncodeToString(random[:]), nil
+}
+
+// panicked is an error that was a panic, and the stack where it was.
+type panicked struct {
+	error
+	stack []byte
+}
+
+func (p *panicked) Unwrap() error { return p.error }
+
+// recoverPanic makes an error of a panic, for which the client sees "internal
+// error". http.ErrAbortHandler keeps its meaning.
+func recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			value := recover()
+			if value == nil {
+				return
+			}
+			if value == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+				panic(value)
+			}
+			err = &panicked{error: request.Recovered(value), stack: debug.Stack()}
+		}()
+		return next(c)
+	}
+}
+
+// log returns the request log. A line holds the route and not the URL, in which a
+// token may stand, and no text that a client chose but its request ID, if sane.
+func (a *API) log() echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		HandleError: true, // The answer is written, and its status known, before the line is.
+		LogMethod:   true, LogRoutePath: true, LogStatus: true, LogLatency: true, LogRemoteIP: true, LogError: true,
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			ctx := c.Request().Context()
+			attrs := []slog.Attr{
+				slog.String("method", knownMethod(v.Method)),
+				slog.String("route", v.RoutePath),
+				slog.Int("status", v.Status),
+				slog.Duration("latency", v.Latency),
+				slog.String("request_id", application.RequestID(ctx)),
+				slog.String("remote_ip", v.RemoteIP),
+			}
+			if v.Error != nil {
+				attrs = append(attrs, slog.String("code", string(domain.CodeOf(v.Error))))
+			}
+			// The message for a client's mistake may repeat the client's words; its code
+			// says enough. What went wrong on our side is told whole.
+			if clientsFault := v.Status >= 400 && v.Status < 500; v.Error != nil && !clientsFault {
+				attrs = append(attrs, slog.String("error", v.Error.Error()))
+			}
+			if p, ok := errors.AsType[*panicked](v.Error); ok {
+				attrs = append(attrs, slog.String("stack", string(p.stack)))
+			}
+			a.cfg.Logger.LogAttrs(ctx, logLevel(c, v), "request", attrs...)
+			return nil
+		},
+	})
+}
+
+// logLevel is error for what is our fault, warn for what is the client's, debug for
+// probes, which come every few seconds, and else info.
+func logLevel(c echo.Context, v middleware.RequestLoggerValues) slog.Level {
+	gone := errors.Is(context.Cause(c.Request().Context()), context.Canceled)
+	switch {
+	case v.Status >= http.StatusInternalServerError && !gone:
+		return slog.LevelError
+	case v.Status >= http.StatusBadRequest:
+		return slog.LevelWarn
+	case v.RoutePath == healthPath, v.RoutePath == readyPath:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// knownMethod keeps a method that a client made up out of the log.
+func knownMethod(method string) string {
+	known := []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+	}
+	if slices.Contains(known, method) {
+		return method
+	}
+	return "OTHER"
+}

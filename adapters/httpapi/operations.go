@@ -1,0 +1,40 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/trustpub/trustpub/adapters/httpapi/openapi"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// The paths for operators.
+const (
+	healthPath  = "/healthz"
+	readyPath   = "/readyz"
+	openapiPath = "/openapi.json"
+)
+
+func ok(c echo.Context) error {
+	return c.JSON(http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+// healthz answers that the process serves requests.
+func (a *API) healthz(c echo.Context) error { return ok(c) }
+
+// readyz answers whether the process can do its work.
+func (a *API) readyz(c echo.Context) error {
+	err := a.cfg.Ready(c.Request().Context())
+	if err != nil {
+		return domain.Unavailable(domain.CodeStoreUnavailable, err, "The server is not ready: its database can't be reached, or its schema is not current.")
+	}
+	return ok(c)
+}
+
+// openapi answers the description of the API.
+func (a *API) openapi(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/json", openapi.Document())
+}

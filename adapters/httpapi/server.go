@@ -1,0 +1,23 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+)
+
+// NewServer returns a server for handler that no client can hold up: each time-out
+// is set, and so is the size of the headers. It listens on nothing yet.
+func NewServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		// From the first byte of a request to the last of its body, which is small.
+		ReadTimeout: 10 * time.Second,
+		// From the end of the headers to the end of the answer: the body, the
+		// request's own deadline, and some time to send the answer.
+		WriteTimeout: 10*time.Second + DefaultRequestTimeout + 5*time.Second,
+		IdleTimeout:  time.Minute,
+		// The largest header is an Authorization, which is short.
+		MaxHeaderBytes: 16 << 10,
+	}
+}
