@@ -1,0 +1,87 @@
+package bootstrap
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/trustpub/trustpub/adapters/sqlite"
+	"github.com/trustpub/trustpub/migrations"
+)
+
+// Database is an open database with its store and its migrations.
+type Database struct {
+	// Store is what trustpub keeps there.
+	Store Store
+	// Migrator brings its schema up and down.
+	Migrator *migrations.Migrator
+
+	ping  func(context.Context) error
+	close func() error
+}
+
+// OpenDatabase opens the database at url. On PostgreSQL nothing is contacted yet;
+// a SQLite file is created when there is none.
+func OpenDatabase(url DatabaseURL) (*Database, error) {
+	path, isSQLite := url.sqlitePath()
+	if isSQLite {
+		return openSQLite(path)
+	}
+	return nil, &SettingError{"DATABASE_URL", "only sqlite: yet"}
+}
+
+func openSQLite(path string) (*Database, error) {
+	db, err := sqlite.Open(path)
+	if err != nil {
+		return nil, &SettingError{"DATABASE_URL", fmt.Sprintf("the SQLite database can't be opened: %v; use sqlite:PATH in a folder that can be written to", err)}
+	}
+	return newDatabase(db.Writer(), db.Close, sqlite.NewStore(db), migrations.SQLite)
+}
+
+func newDatabase(db *sql.DB, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
+	migrator, err := newMigrator(db)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare migrations: %w", err), closeAll())
+	}
+	return &Database{Store: store, Migrator: migrator, ping: db.PingContext, close: closeAll}, nil
+}
+
+// Prepare makes sure of the schema: it migrates, or refuses one that is not
+// current.
+func (d *Database) Prepare(ctx context.Context, mode MigrateMode) error {
+	switch mode {
+	case MigrateAuto:
+		_, err := d.Migrator.Up(ctx)
+		if err != nil {
+			return fmt.Errorf("migrate the database: %w", err)
+		}
+		return nil
+	case MigrateOff:
+		return d.schemaCurrent(ctx)
+	}
+	return fmt.Errorf("unknown migrate mode %q", mode)
+}
+
+// Ready returns nil when the database answers and its schema is current.
+func (d *Database) Ready(ctx context.Context) error {
+	err := d.ping(ctx)
+	if err != nil {
+		return fmt.Errorf("reach the database: %w", err)
+	}
+	return d.schemaCurrent(ctx)
+}
+
+func (d *Database) schemaCurrent(ctx context.Context) error {
+	current, err := d.Migrator.Current(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if !current {
+		return errors.New("the database's schema is not current; run: trustpub migrate up")
+	}
+	return nil
+}
+
+// Close closes all connections.
+func (d *Database) Close() error { return d.close() }

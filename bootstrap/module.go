@@ -1,0 +1,243 @@
+package bootstrap
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/trustpub/trustpub/adapters/auditlog"
+	"github.com/trustpub/trustpub/adapters/githubapi"
+	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/adapters/oidc"
+	"github.com/trustpub/trustpub/adapters/providers/github"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// Module is trustpub for a host's own fx application. It opens no database and
+// listens on nothing: the host gives it a store with [ProvideStore] and a
+// *slog.Logger, and mounts the *httpapi.API that it provides. From the host's start
+// to its stop it refreshes key sets and sweeps expired rows in the background.
+//
+// Everything it provides can be swapped with fx.Decorate: above all
+// [application.Ownership] and [Authenticators], behind which are the host's users
+// and package owners, but also [application.Verifier], [application.OwnerLookup],
+// [application.Auditor] and [Readiness].
+func Module(settings Settings) fx.Option {
+	return fx.Module("trustpub",
+		fx.Supply(settings, fx.Private),
+		fx.Provide(
+			newVerifier,
+			newAuditor,
+			newOwnerLookup,
+			newOwnership,
+			newAuthenticators,
+			newReadiness,
+			newExchangeService,
+			newTokenService,
+			newPublisherService,
+			newAPI,
+		),
+		fx.Invoke(sweep),
+	)
+}
+
+// Store is what a database adapter does for trustpub.
+type Store interface {
+	application.ConfigFinder
+	application.GitHubConfigStore
+	application.TokenStore
+	application.ExpiredRemover
+}
+
+// ProvideStore gives [Module] the store that constructor makes, a function that
+// returns a type which implements [Store], such as a closure over the host's
+// database handle and postgres.NewStore.
+func ProvideStore(constructor any) fx.Option {
+	return fx.Provide(fx.Annotate(constructor,
+		fx.As(new(application.ConfigFinder)),
+		fx.As(new(application.GitHubConfigStore)),
+		fx.As(new(application.TokenStore)),
+		fx.As(new(application.ExpiredRemover)),
+	))
+}
+
+// Authenticators tell who calls an endpoint that needs a credential. A nil one
+// closes its endpoints.
+type Authenticators struct {
+	// Publishers is for the publisher-config endpoints.
+	Publishers httpapi.Authenticator
+	// Registry is for introspection.
+	Registry httpapi.Authenticator
+}
+
+// Readiness tells whether requests can be served; it is behind GET /readyz.
+type Readiness func(ctx context.Context) error
+
+func newReadiness() Readiness { return func(context.Context) error { return nil } }
+
+// newVerifier makes a verifier for the enabled providers, and keeps their key sets
+// fresh while the application runs.
+func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (application.Verifier, error) {
+	var sources []oidc.Source
+	for _, issuer := range settings.issuers(domain.ProviderGitHub) {
+		provider, err := github.New(issuer)
+		if err != nil {
+			return nil, fmt.Errorf("provider github at %s: %w", issuer, err)
+		}
+		keys, err := oidc.NewRemoteKeySet(oidc.RemoteKeySetConfig{Issuer: issuer, Algorithms: provider.Algorithms(), Logger: logger, Now: time.Now})
+		if err != nil {
+			return nil, fmt.Errorf("key set of %s: %w", issuer, err)
+		}
+		runWhileStarted(lc, keys.Run)
+		sources = append(sources, oidc.Source{Provider: provider, Keys: keys})
+	}
+	if len(sources) == 0 {
+		logger.Warn("no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
+	}
+	if settings.AudienceAssumed {
+		logger.Warn("neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME is set, so ID tokens are expected to be made for the default audience",
+			slog.String("audience", settings.Audience))
+	}
+	return oidc.NewVerifier(oidc.VerifierConfig{
+		Audience: settings.Audience,
+		Leeway:   settings.JWTLeeway,
+		Now:      time.Now,
+		Sources:  sources,
+	})
+}
+
+func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(logger) }
+
+// newOwnerLookup asks api.github.com for github.com alone. Another base URL was
+// set for the enabled issuers, whatever they are.
+func newOwnerLookup(settings Settings) application.OwnerLookup {
+	apis := map[string]string{github.DefaultIssuer: settings.GitHubAPIURL}
+	if settings.GitHubAPIURL != githubapi.DefaultURL {
+		for _, issuer := range settings.issuers(domain.ProviderGitHub) {
+			apis[issuer] = settings.GitHubAPIURL
+		}
+	}
+	return githubapi.New(apis, nil)
+}
+
+// operator owns every package: whoever holds the admin token may manage all
+// publishers.
+type operator struct{}
+
+func (operator) MayManage(context.Context, application.Actor, domain.Package) error { return nil }
+
+func newOwnership() application.Ownership { return operator{} }
+
+func newAuthenticators(settings Settings) (Authenticators, error) {
+	var a Authenticators
+	var err error
+	if settings.AdminToken.IsSet() {
+		a.Publishers, err = httpapi.BearerToken(settings.AdminToken.Reveal(), application.Actor{ID: "admin"})
+		if err != nil {
+			return Authenticators{}, fmt.Errorf("admin token: %w", err)
+		}
+	}
+	if settings.RegistryToken.IsSet() {
+		a.Registry, err = httpapi.BearerToken(settings.RegistryToken.Reveal(), application.Actor{ID: "registry"})
+		if err != nil {
+			return Authenticators{}, fmt.Errorf("registry token: %w", err)
+		}
+	}
+	return a, nil
+}
+
+func newExchangeService(settings Settings, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
+	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return application.NewExchangeService(application.ExchangeConfig{
+		Verifier: verifier, Configs: configs, Tokens: tokens, Auditor: auditor,
+		Prefix: prefix, TTL: settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
+	})
+}
+
+func newTokenService(settings Settings, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
+	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return application.NewTokenService(application.TokenConfig{
+		Tokens: tokens, Auditor: auditor, Prefix: prefix, Now: time.Now,
+	})
+}
+
+func newPublisherService(settings Settings, configs application.GitHubConfigStore, ownership application.Ownership, owners application.OwnerLookup, auditor application.Auditor) (*application.PublisherService, error) {
+	return application.NewPublisherService(application.PublisherConfig{
+		GitHub: configs, Ownership: ownership, Owners: owners, Auditor: auditor,
+		GitHubIssuers: settings.issuers(domain.ProviderGitHub), Now: time.Now,
+	})
+}
+
+// apiParams are what the HTTP API is made of.
+type apiParams struct {
+	fx.In
+
+	Settings       Settings
+	Logger         *slog.Logger
+	Exchange       *application.ExchangeService
+	Tokens         *application.TokenService
+	Publishers     *application.PublisherService
+	Authenticators Authenticators
+	Readiness      Readiness
+}
+
+func newAPI(p apiParams) (*httpapi.API, error) {
+	return httpapi.New(httpapi.Config{
+		Exchange: p.Exchange, Tokens: p.Tokens, Publishers: p.Publishers,
+		Audience: p.Settings.Audience, Issuer: p.Settings.publicURL(),
+		Authenticator: p.Authenticators.Publishers, RegistryAuthenticator: p.Authenticators.Registry,
+		Ready: p.Readiness, Logger: p.Logger, Now: time.Now,
+	})
+}
+
+// sweep runs the sweeper while the application runs.
+func sweep(lc fx.Lifecycle, expired application.ExpiredRemover, logger *slog.Logger) error {
+	sweeper, err := application.NewSweeper(application.SweeperConfig{Expired: expired, Logger: logger, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	runWhileStarted(lc, sweeper.Run)
+	return nil
+}
+
+// runWhileStarted runs a background task from the application's start to its stop,
+// and waits for its end.
+func runWhileStarted(lc fx.Lifecycle, run func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	lc.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			go func() {
+				defer close(done)
+				run(ctx)
+			}()
+			return nil
+		},
+		OnStop: func(stop context.Context) error {
+			cancel()
+			select {
+			case <-done:
+				return nil
+			case <-stop.Done():
+				return stop.Err()
+			}
+		},
+	})
+}
+
+// NewPublisherService makes the service alone, as the operator, for the command
+// line.
+func NewPublisherService(settings Settings, configs application.GitHubConfigStore, logger *slog.Logger) (*application.PublisherService, error) {
+	return newPublisherService(settings, configs, newOwnership(), newOwnerLookup(settings), newAuditor(logger))
+}

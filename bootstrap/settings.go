@@ -1,0 +1,169 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/trustpub/trustpub/adapters/providers/github"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// Settings are all that an operator can set. Each field is one environment
+// variable (env), its default (envDefault), the flag of the same meaning (flag;
+// none for a secret, which has no place on a command line) and what it does
+// (usage). docs/settings.md explains them.
+type Settings struct {
+	Listen        string            `env:"TRUSTPUB_LISTEN"              envDefault:"127.0.0.1:8080"         flag:"listen"              usage:"address of the public HTTP API"`
+	DatabaseURL   DatabaseURL       `env:"DATABASE_URL"                 envDefault:"sqlite:trustpub.db"     flag:"database-url"        usage:"postgres://... or sqlite:PATH; sqlite::memory: is a throw-away database"`
+	Migrate       MigrateMode       `env:"TRUSTPUB_MIGRATE"             envDefault:"auto"                   flag:"migrate"             usage:"auto brings the schema up to date at the start, off refuses to start on a schema that is not current"`
+	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, or github=ISSUER for a GitHub Enterprise; empty refuses every exchange"`
+	DomainName    string            `env:"DOMAIN_NAME"                  envDefault:"crates.io"              flag:"domain-name"         usage:"the registry's public domain name"`
+	Audience      string            `env:"TRUSTPUB_AUDIENCE"                                                flag:"audience"            usage:"the aud that an ID token must carry; the domain name when not set"`
+	TokenTTL      time.Duration     `env:"TRUSTPUB_TOKEN_TTL"           envDefault:"30m"                    flag:"token-ttl"           usage:"lifetime of an access token, 1m to 1h"`
+	TokenPrefix   string            `env:"TRUSTPUB_TOKEN_PREFIX"        envDefault:"cio_tp_"                flag:"token-prefix"        usage:"prefix of access tokens, [a-z][a-z0-9_]{1,15}_"`
+	JWTLeeway     time.Duration     `env:"TRUSTPUB_JWT_LEEWAY"          envDefault:"60s"                    flag:"jwt-leeway"          usage:"clock skew allowed on exp, nbf and iat, 0s to 120s"`
+	AdminToken    Credential        `env:"TRUSTPUB_ADMIN_TOKEN"                                                                        usage:"bearer token of at least 32 characters for the publisher-config endpoints; not set, they answer 403"`
+	AdminFile     string            `env:"TRUSTPUB_ADMIN_TOKEN_FILE"                                        flag:"admin-token-file"    usage:"file that holds TRUSTPUB_ADMIN_TOKEN"`
+	RegistryToken Credential        `env:"TRUSTPUB_REGISTRY_TOKEN"                                                                     usage:"bearer token of at least 32 characters with which the registry calls introspection; not set, it answers 403"`
+	RegistryFile  string            `env:"TRUSTPUB_REGISTRY_TOKEN_FILE"                                     flag:"registry-token-file" usage:"file that holds TRUSTPUB_REGISTRY_TOKEN"`
+	GitHubAPIURL  string            `env:"TRUSTPUB_GITHUB_API_URL"      envDefault:"https://api.github.com" flag:"github-api-url"      usage:"where an owner's numeric ID is looked up when a publisher is created without one"`
+	LogFormat     LogFormat         `env:"TRUSTPUB_LOG_FORMAT"                                              flag:"log-format"          usage:"json or text; not set, text on a terminal and json elsewhere"`
+	LogLevel      LogLevel          `env:"TRUSTPUB_LOG_LEVEL"           envDefault:"info"                   flag:"log-level"           usage:"debug, info, warn or error"`
+
+	// AudienceAssumed reports that neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME was
+	// set, so that ID tokens are expected to be made for the default domain name.
+	AudienceAssumed bool `env:"-"`
+}
+
+// SettingError is a setting with a value that can't be accepted.
+type SettingError struct {
+	// Setting is the environment variable.
+	Setting string
+	// Problem says what is wrong with the value and what is accepted, and shows no
+	// secret.
+	Problem string
+}
+
+// Error returns one line that names the setting, the problem and what is accepted.
+func (e *SettingError) Error() string { return e.Setting + ": " + e.Problem }
+
+// LoadSettings reads the settings from the given environment, such as
+// env.ToMap(os.Environ()) with the flags' values laid over it. A variable that is
+// set to nothing counts as not set. Errors are *SettingError.
+func LoadSettings(environment map[string]string) (Settings, error) {
+	environment = maps.Clone(environment)
+	maps.DeleteFunc(environment, func(_, value string) bool { return value == "" })
+
+	settings, err := env.ParseAsWithOptions[Settings](env.Options{Environment: environment})
+	if err != nil {
+		return Settings{}, settingError(err)
+	}
+	_, hasAudience := environment["TRUSTPUB_AUDIENCE"]
+	_, hasDomainName := environment["DOMAIN_NAME"]
+	settings.AudienceAssumed = !hasAudience && !hasDomainName
+	if settings.Audience == "" {
+		settings.Audience = settings.DomainName
+	}
+	settings.AdminToken, err = credential("TRUSTPUB_ADMIN_TOKEN", settings.AdminToken, settings.AdminFile)
+	if err != nil {
+		return Settings{}, err
+	}
+	settings.RegistryToken, err = credential("TRUSTPUB_REGISTRY_TOKEN", settings.RegistryToken, settings.RegistryFile)
+	if err != nil {
+		return Settings{}, err
+	}
+	return settings, settings.validate()
+}
+
+// Environment returns the process's environment as [LoadSettings] takes it.
+func Environment() map[string]string { return env.ToMap(os.Environ()) }
+
+// settingError turns the parser's error, which names a struct field, into one that
+// names the setting. The parser's own text is not used, since it may show a value.
+func settingError(err error) error {
+	parse, ok := errors.AsType[env.ParseError](err)
+	if !ok {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	field, _ := reflect.TypeFor[Settings]().FieldByName(parse.Name)
+	problem, ok := errors.AsType[*valueError](parse.Err)
+	switch {
+	case ok:
+		return &SettingError{Setting: field.Tag.Get("env"), Problem: problem.text}
+	case field.Type == reflect.TypeFor[time.Duration]():
+		return &SettingError{Setting: field.Tag.Get("env"), Problem: "the value is no duration; use a number with a unit, such as 90s or 30m"}
+	}
+	return &SettingError{Setting: field.Tag.Get("env"), Problem: "the value can't be read"}
+}
+
+func (s Settings) validate() error {
+	_, prefixErr := domain.NewTokenPrefix(s.TokenPrefix)
+	switch {
+	case !isDomainName(s.DomainName):
+		return &SettingError{"DOMAIN_NAME", fmt.Sprintf("%q is no domain name; use a host name, with a port if need be, without scheme and path", s.DomainName)}
+	case strings.ContainsFunc(s.Audience, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return &SettingError{"TRUSTPUB_AUDIENCE", fmt.Sprintf("%q holds spaces or control characters; use what the jobs ask their ID tokens for", s.Audience)}
+	case s.TokenTTL < domain.MinTokenTTL || s.TokenTTL > domain.MaxTokenTTL:
+		return &SettingError{"TRUSTPUB_TOKEN_TTL", fmt.Sprintf("%s is out of range; use 1m to 1h", s.TokenTTL)}
+	case prefixErr != nil:
+		return &SettingError{"TRUSTPUB_TOKEN_PREFIX", domain.MessageOf(prefixErr)}
+	case s.JWTLeeway < 0 || s.JWTLeeway > 120*time.Second:
+		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
+	case !isAPIURL(s.GitHubAPIURL):
+		return &SettingError{"TRUSTPUB_GITHUB_API_URL", fmt.Sprintf("%q is no usable URL; use https://HOST/PATH without trailing slash (http for loopback hosts only)", s.GitHubAPIURL)}
+	}
+	issuers := s.issuers(domain.ProviderGitHub)
+	slices.Sort(issuers)
+	if len(slices.Compact(issuers)) < len(s.Providers) {
+		return &SettingError{"TRUSTPUB_PROVIDERS", "an issuer is enabled twice; name each once"}
+	}
+	return nil
+}
+
+// issuers returns the issuers of the enabled providers of that kind.
+func (s Settings) issuers(kind string) []string {
+	var issuers []string
+	for _, p := range s.Providers {
+		if p.Kind == kind {
+			issuers = append(issuers, p.Issuer)
+		}
+	}
+	return issuers
+}
+
+// publicURL is the base URL of the registry, under which clients reach the
+// endpoints.
+func (s Settings) publicURL() string { return "https://" + s.DomainName }
+
+// ProviderSetting enables one OIDC provider.
+type ProviderSetting struct {
+	// Kind is the CI system, such as domain.ProviderGitHub.
+	Kind string
+	// Issuer is the issuer URL; that of the public service unless set.
+	Issuer string
+}
+
+// UnmarshalText reads NAME or NAME=ISSUER.
+func (p *ProviderSetting) UnmarshalText(text []byte) error {
+	kind, issuer, hasIssuer := strings.Cut(strings.TrimSpace(string(text)), "=")
+	if kind != domain.ProviderGitHub {
+		return badValue("%q is no provider known here; use github or github=ISSUER, separated by commas", kind)
+	}
+	if !hasIssuer {
+		issuer = github.DefaultIssuer
+	}
+	err := domain.ValidateIssuer(issuer)
+	if err != nil {
+		return badValue("%s Use %s=https://HOST/PATH.", domain.MessageOf(err), kind)
+	}
+	*p = ProviderSetting{Kind: kind, Issuer: issuer}
+	return nil
+}

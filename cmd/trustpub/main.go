@@ -1,0 +1,80 @@
+// Command trustpub is the trusted-publishing server: it exchanges the OIDC
+// identity token of a CI job for a short-lived access token of a package registry.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustpub/trustpub/bootstrap"
+)
+
+// Exit codes.
+const (
+	exitFailure = 1
+	// exitUsage is a bad setting, flag or argument.
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run executes a command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "trustpub:", err)
+	_, isUsage := errors.AsType[*usageError](err)
+	_, isSetting := errors.AsType[*bootstrap.SettingError](err)
+	if isUsage || isSetting {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// usageError is a command line that can't be understood.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "trustpub",
+		Short:         "Trusted publishing for any package registry",
+		Long:          "trustpub exchanges the OIDC identity token of a CI job for a short-lived access token\nfor the packages that trust exactly that workflow. No long-lived secret exists anywhere.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// A group without a sub-command shows its help; an unknown one is a mistake.
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(newServe(), newDev(), newMigrate(), newPublisher(), newVersion())
+	return root
+}
+
+// usageArgs makes what check finds wrong with the arguments a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		if err != nil {
+			return &usageError{fmt.Errorf("%w (see: %s --help)", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
