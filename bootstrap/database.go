@@ -75,7 +75,7 @@ func (d *Database) Ready(ctx context.Context) error {
 func (d *Database) schemaCurrent(ctx context.Context) error {
 	current, err := d.Migrator.Current(ctx)
 	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
+		return fmt.Errorf("read the schema's version (run trustpub migrate up if there is none): %w", err)
 	}
 	if !current {
 		return errors.New("the database's schema is not current; run: trustpub migrate up")

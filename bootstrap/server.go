@@ -32,6 +32,7 @@ func Server(settings Settings, logger *slog.Logger, listening func(net.Addr)) fx
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: logger}
 			l.UseLogLevel(slog.LevelDebug)
+			l.UseErrorLevel(slog.LevelDebug) // Serve returns what goes wrong.
 			return l
 		}),
 		fx.StartTimeout(startTimeout),

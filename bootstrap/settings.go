@@ -64,7 +64,7 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 
 	settings, err := env.ParseAsWithOptions[Settings](env.Options{Environment: environment})
 	if err != nil {
-		return Settings{}, settingError(err)
+		return Settings{}, settingError(err, environment)
 	}
 	_, hasAudience := environment["TRUSTPUB_AUDIENCE"]
 	_, hasDomainName := environment["DOMAIN_NAME"]
@@ -88,20 +88,21 @@ func Environment() map[string]string { return env.ToMap(os.Environ()) }
 
 // settingError turns the parser's error, which names a struct field, into one that
 // names the setting. The parser's own text is not used, since it may show a value.
-func settingError(err error) error {
+func settingError(err error, environment map[string]string) error {
 	parse, ok := errors.AsType[env.ParseError](err)
 	if !ok {
 		return fmt.Errorf("read settings: %w", err)
 	}
 	field, _ := reflect.TypeFor[Settings]().FieldByName(parse.Name)
+	setting := field.Tag.Get("env")
 	problem, ok := errors.AsType[*valueError](parse.Err)
 	switch {
 	case ok:
-		return &SettingError{Setting: field.Tag.Get("env"), Problem: problem.text}
+		return &SettingError{setting, problem.text}
 	case field.Type == reflect.TypeFor[time.Duration]():
-		return &SettingError{Setting: field.Tag.Get("env"), Problem: "the value is no duration; use a number with a unit, such as 90s or 30m"}
+		return &SettingError{setting, fmt.Sprintf("%q is no duration; use a number with a unit, such as 90s or 30m", environment[setting])}
 	}
-	return &SettingError{Setting: field.Tag.Get("env"), Problem: "the value can't be read"}
+	return &SettingError{setting, "the value can't be read"}
 }
 
 func (s Settings) validate() error {

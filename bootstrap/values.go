@@ -116,8 +116,8 @@ func (d DatabaseURL) String() string {
 	return scheme + "://[redacted]"
 }
 
-// GoString is String, for %#v.
-func (d DatabaseURL) GoString() string { return d.String() }
+// Format writes String whatever the verb.
+func (d DatabaseURL) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, d.String()) }
 
 // LogValue is String, for slog.
 func (d DatabaseURL) LogValue() slog.Value { return slog.StringValue(d.String()) }

@@ -43,6 +43,7 @@ type Issuer struct {
 	url          string
 	requestToken string
 	stop         chan struct{}
+	stopOnce     sync.Once
 
 	mu      sync.Mutex
 	keys    []key
@@ -100,9 +101,10 @@ func Start(cfg Config) (*Issuer, error) {
 	return i, nil
 }
 
-// Close stops listening and lets go of requests that a fault keeps waiting.
+// Close stops listening and lets go of requests that a fault keeps waiting. It
+// may be called more than once.
 func (i *Issuer) Close() error {
-	close(i.stop)
+	i.stopOnce.Do(func() { close(i.stop) })
 	return i.server.Close()
 }
 
