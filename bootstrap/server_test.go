@@ -360,6 +360,7 @@ func TestAStopDrainsRequestsInFlightAndEndsWithoutError(t *testing.T) {
 	ci := startIssuer(t)
 	s := startServer(t, settingsFor(t, ci, nil))
 	s.configure(t, demoConfig)
+	require.Equal(t, http.StatusOK, s.exchange(t, sign(t, ci, ci.GitHubClaims())).status, "the keys must be loaded first")
 	ci.SetFault(issuer.KeySet, issuer.Fault{Delay: 500 * time.Millisecond})
 	idToken, err := ci.Sign(ci.GitHubClaims(), issuer.WithHeader("kid", "unknown"))
 	require.NoError(t, err)
