@@ -35,6 +35,7 @@ func (a *API) prepare(next echo.HandlerFunc) echo.HandlerFunc {
 		header := c.Response().Header()
 		header.Set(echo.HeaderXRequestID, id)
 		header.Set(echo.HeaderCacheControl, "no-store")
+		header.Set("Pragma", "no-cache") // RFC 6749 section 5.1 asks for both.
 		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
 
 		ctx, cancel := context.WithTimeout(c.Request().Context(), a.cfg.RequestTimeout)

@@ -83,7 +83,6 @@ func (d *Dialect) Register(e *echo.Echo) {
 // Handle answers an error of h in this dialect, and passes it on to be logged.
 func Handle(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Response().Header().Set("Pragma", "no-cache")
 		err := h(c)
 		if err != nil {
 			err = errors.Join(err, WriteError(c, err))

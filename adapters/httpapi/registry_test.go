@@ -1,0 +1,214 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+const (
+	githubIssuer  = "https://token.actions.githubusercontent.com"
+	adminToken    = "admin-0123456789-0123456789-0123456789"
+	registryToken = "registry-0123456789-0123456789-0123456"
+	// Of these ID tokens the verifier accepts the good ones.
+	goodJWT    = "eyJhbGciOiJSUzI1NiJ9.Z29vZA.c2lnbmF0dXJl"
+	goodJWT2   = "eyJhbGciOiJSUzI1NiJ9.Z29vZDI.c2lnbmF0dXJl"
+	strangeJWT = "eyJhbGciOiJSUzI1NiJ9.c3RyYW5nZQ.c2lnbmF0dXJl"
+	keylessJWT = "eyJhbGciOiJSUzI1NiJ9.a2V5bGVzcw.c2lnbmF0dXJl"
+	brokenJWT  = "eyJhbGciOiJSUzI1NiJ9.YnJva2Vu.c2lnbmF0dXJl"
+	panicJWT   = "eyJhbGciOiJSUzI1NiJ9.cGFuaWM.c2lnbmF0dXJl"
+	crashJWT   = "eyJhbGciOiJSUzI1NiJ9.Y3Jhc2g.c2lnbmF0dXJl"
+	// The first access token that a registry mints, and one that it never did.
+	accessToken  = "cio_tp_iiw1H3lRmyFreIO9XhCkbxgqo75Bb7CZ2701m8"
+	unknownToken = "cio_tp_C7IjIKBS0h8DAAcfUn3Fdf5bbdwtqOyh1Jd9PA"
+	// tokensPath and configsPath are those that clients were built with.
+	tokensPath  = "/api/v1/trusted_publishing/tokens"
+	configsPath = "/api/v1/trusted_publishing/github_configs"
+)
+
+// logs collects what is logged, from several goroutines.
+type logs struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// registry is a whole registry behind the API: the real use cases over fakes.
+type registry struct {
+	api   *httpapi.API
+	store *store
+	logs  *logs
+	now   time.Time
+	cfg   httpapi.Config
+}
+
+// newRegistry returns a registry in which octo/app may publish the crates serde
+// and serde_json, with change applied to the API's configuration.
+func newRegistry(t testing.TB, change ...func(*httpapi.Config)) *registry {
+	t.Helper()
+	r := &registry{store: newStore(), logs: &logs{}, now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return r.now }
+	prefix, err := domain.NewTokenPrefix(domain.DefaultTokenPrefix)
+	require.NoError(t, err)
+
+	exchange, err := application.NewExchangeService(application.ExchangeConfig{
+		Verifier: r.verifier(t), Configs: r.store, Tokens: r.store, Auditor: silent{},
+		Prefix: prefix, Now: now, Rand: seeded(1),
+	})
+	require.NoError(t, err)
+	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefix: prefix, Now: now})
+	require.NoError(t, err)
+	publishers, err := application.NewPublisherService(application.PublisherConfig{
+		GitHub: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
+		GitHubIssuers: []string{githubIssuer}, Now: now,
+	})
+	require.NoError(t, err)
+	for _, crate := range []string{"serde", "serde_json"} {
+		_, err := publishers.CreateGitHubConfig(t.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
+			Package: domain.Package{Ecosystem: "cargo", Name: crate},
+			Owner:   "octo", Repository: "app", WorkflowFilename: "release.yml",
+		})
+		require.NoError(t, err)
+	}
+
+	admin, err := httpapi.BearerToken(adminToken, application.Actor{ID: "admin"})
+	require.NoError(t, err)
+	caller, err := httpapi.BearerToken(registryToken, application.Actor{ID: "registry"})
+	require.NoError(t, err)
+	r.cfg = httpapi.Config{
+		Exchange: exchange, Tokens: tokens, Publishers: publishers,
+		Audience: "crates.io", Issuer: "https://crates.io",
+		Authenticator: admin, RegistryAuthenticator: caller,
+		Logger: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:    now, Rand: seeded(2),
+	}
+	for _, f := range change {
+		f(&r.cfg)
+	}
+	r.api, err = httpapi.New(r.cfg)
+	require.NoError(t, err)
+	return r
+}
+
+// seeded returns a source that gives the same bytes in every run.
+func seeded(seed byte) io.Reader { return &lockedReader{r: rand.NewChaCha8([32]byte{seed})} }
+
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}
+
+func (r *registry) verifier(t testing.TB) verdicts {
+	claims := func(repository, jti string) domain.Claims {
+		repo, err := domain.ParseRepository(repository)
+		require.NoError(t, err)
+		c, err := domain.NewClaims(
+			domain.Registered{Issuer: githubIssuer, Subject: "repo:" + repository + ":ref:refs/tags/v1", JWTID: jti, AcceptableUntil: r.now.Add(5 * time.Minute)},
+			domain.Workload{
+				Provider: domain.ProviderGitHub, Repository: repo, OwnerID: "123", Workflow: "release.yml",
+				Details: map[string]string{"repository": repository, "run_id": "42", "sha": "0123456789abcdef0123456789abcdef01234567"},
+			})
+		require.NoError(t, err)
+		return c
+	}
+	return verdicts{
+		goodJWT:    func() (domain.Claims, error) { return claims("octo/app", "jti-1"), nil },
+		goodJWT2:   func() (domain.Claims, error) { return claims("octo/app", "jti-2"), nil },
+		strangeJWT: func() (domain.Claims, error) { return claims("octo/other", "jti-3"), nil },
+		keylessJWT: func() (domain.Claims, error) {
+			return domain.Claims{}, domain.Unavailable(domain.CodeKeysUnavailable, io.ErrUnexpectedEOF, "The keys of the issuer can't be loaded right now.")
+		},
+		brokenJWT: func() (domain.Claims, error) { return domain.Claims{}, io.ErrUnexpectedEOF },
+		panicJWT:  func() (domain.Claims, error) { panic("a panic with the ID token " + panicJWT) },
+		crashJWT: func() (domain.Claims, error) {
+			var none *domain.AccessToken
+			return domain.Claims{}, domain.Refuse(domain.Code(none.Issuer), "unreachable")
+		},
+	}
+}
+
+// call is one request to the API.
+type call struct {
+	method, target string
+	header         http.Header
+	body           string
+}
+
+func (q call) with(name, value string) call {
+	q.header = q.header.Clone()
+	q.header.Add(name, value)
+	return q
+}
+
+func (q call) bearer(token string) call { return q.with("Authorization", "Bearer "+token) }
+
+func (q call) http() *http.Request {
+	var body io.Reader
+	if q.body != "" {
+		body = strings.NewReader(q.body)
+	}
+	r := httptest.NewRequest(q.method, q.target, body)
+	r.Header = q.header.Clone()
+	return r
+}
+
+func bare(method, target string) call {
+	return call{method: method, target: target, header: http.Header{}}
+}
+
+func jsonTo(method, target, body string) call {
+	return call{method, target, http.Header{"Content-Type": {"application/json"}}, body}
+}
+
+func formTo(target, body string) call {
+	return call{http.MethodPost, target, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body}
+}
+
+// do sends q to the API and holds the answer against the OpenAPI document.
+func (r *registry) do(t testing.TB, q call) *http.Response {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	r.api.ServeHTTP(recorder, q.http())
+	response := recorder.Result()
+	checkAgainstOpenAPI(t, q, response)
+	return response
+}
+
+// bodyOf returns the body of the response, which can be read again.
+func bodyOf(t testing.TB, response *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	response.Body = io.NopCloser(bytes.NewReader(b))
+	return string(b)
+}
