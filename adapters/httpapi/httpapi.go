@@ -138,7 +138,7 @@ func (a *API) route() {
 	// Nobody's forwarding headers are believed: the address in the log is the peer's.
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.SchemeExtractor = echo.ExtractSchemeDirect()
-	e.Use(a.prepare, a.log(), recoverPanic)
+	e.Use(a.prepare, a.log(), recoverPanic, explainRouting)
 
 	a.crate.Register(e)
 	a.oauth.Register(e)
@@ -178,17 +178,9 @@ func (a *API) exchange(c echo.Context) error {
 // handleError answers what no dialect answered: paths and methods that do not
 // exist, and panics.
 func (a *API) handleError(err error, c echo.Context) {
-	if httpError, ok := errors.AsType[*echo.HTTPError](err); ok {
-		switch httpError.Code {
-		case http.StatusNotFound:
-			err = &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no such endpoint. GET /openapi.json lists those that there are."}
-		case http.StatusMethodNotAllowed:
-			err = request.MethodNotAllowed()
-		}
-	}
 	write := cratesio.WriteError
 	if strings.HasPrefix(c.Path(), oauth.PathPrefix) {
 		write = oauth.WriteError
 	}
-	_ = write(c, err) // The client is gone; there is nobody left to tell.
+	_ = write(c, err) // It fails when the client is gone, and then there is nobody to tell.
 }

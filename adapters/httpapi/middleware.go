@@ -83,6 +83,23 @@ func recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// explainRouting puts the router's errors in words.
+func explainRouting(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		switch {
+		case errors.Is(err, echo.ErrNotFound):
+			return &domain.Error{
+				Kind: domain.KindNotFound, Code: domain.CodeNotFound,
+				Message: "There is no such endpoint. GET /openapi.json lists those that there are.",
+			}
+		case errors.Is(err, echo.ErrMethodNotAllowed):
+			return request.MethodNotAllowed()
+		}
+		return err
+	}
+}
+
 // log returns the request log. A line holds the route and not the URL, in which a
 // token may stand, and no text that a client chose but its request ID, if sane.
 func (a *API) log() echo.MiddlewareFunc {

@@ -129,7 +129,8 @@ func (l *lockedReader) Read(b []byte) (int, error) {
 }
 
 func (r *registry) verifier(t testing.TB) verdicts {
-	claims := func(repository, jti string) domain.Claims {
+	t.Helper()
+	claims := func(repository, jti string) func() (domain.Claims, error) {
 		repo, err := domain.ParseRepository(repository)
 		require.NoError(t, err)
 		c, err := domain.NewClaims(
@@ -139,12 +140,12 @@ func (r *registry) verifier(t testing.TB) verdicts {
 				Details: map[string]string{"repository": repository, "run_id": "42", "sha": "0123456789abcdef0123456789abcdef01234567"},
 			})
 		require.NoError(t, err)
-		return c
+		return func() (domain.Claims, error) { return c, nil }
 	}
 	return verdicts{
-		goodJWT:    func() (domain.Claims, error) { return claims("octo/app", "jti-1"), nil },
-		goodJWT2:   func() (domain.Claims, error) { return claims("octo/app", "jti-2"), nil },
-		strangeJWT: func() (domain.Claims, error) { return claims("octo/other", "jti-3"), nil },
+		goodJWT:    claims("octo/app", "jti-1"),
+		goodJWT2:   claims("octo/app", "jti-2"),
+		strangeJWT: claims("octo/other", "jti-3"),
 		keylessJWT: func() (domain.Claims, error) {
 			return domain.Claims{}, domain.Unavailable(domain.CodeKeysUnavailable, io.ErrUnexpectedEOF, "The keys of the issuer can't be loaded right now.")
 		},
@@ -162,6 +163,8 @@ type call struct {
 	method, target string
 	header         http.Header
 	body           string
+	// path and rawQuery replace those of target as they are, well-formed or not.
+	path, rawQuery string
 }
 
 func (q call) with(name, value string) call {
@@ -179,6 +182,12 @@ func (q call) http() *http.Request {
 	}
 	r := httptest.NewRequest(q.method, q.target, body)
 	r.Header = q.header.Clone()
+	if q.path != "" {
+		r.URL.Path = q.path
+	}
+	if q.rawQuery != "" {
+		r.URL.RawQuery = q.rawQuery
+	}
 	return r
 }
 
@@ -187,11 +196,11 @@ func bare(method, target string) call {
 }
 
 func jsonTo(method, target, body string) call {
-	return call{method, target, http.Header{"Content-Type": {"application/json"}}, body}
+	return call{method: method, target: target, header: http.Header{"Content-Type": {"application/json"}}, body: body}
 }
 
 func formTo(target, body string) call {
-	return call{http.MethodPost, target, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body}
+	return call{method: http.MethodPost, target: target, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body: body}
 }
 
 // do sends q to the API and holds the answer against the OpenAPI document.
