@@ -1,0 +1,12 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/trustpub/trustpub/adapters/memory"
+	"github.com/trustpub/trustpub/trustpubtest"
+)
+
+func TestStore(t *testing.T) {
+	trustpubtest.TestStore(t, func(*testing.T) trustpubtest.Store { return memory.New() })
+}

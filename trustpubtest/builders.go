@@ -1,0 +1,68 @@
+// Package trustpubtest is the test kit of trustpub, for its own tests and for those
+// of an embedder: conformance suites for the ports, which an own store passes in ten
+// lines of test, and builders of valid values with one-line changes. Package issuer
+// below it is an OIDC issuer, package postgrestest a throw-away PostgreSQL.
+package trustpubtest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/domain"
+)
+
+// Issuer is the issuer of the values that the builders make.
+const Issuer = "https://token.actions.githubusercontent.com"
+
+// Now is the moment at which the values that the builders make are valid.
+func Now() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
+
+// NewClaims returns the verified claims of release.yml in octo-org/octo-repo, with a
+// jti of its own, after the changes.
+func NewClaims(tb testing.TB, changes ...func(*domain.Registered, *domain.Workload)) domain.Claims {
+	tb.Helper()
+	r := domain.Registered{
+		Issuer: Issuer, Subject: "repo:octo-org/octo-repo:ref:refs/tags/v1.2.3", JWTID: rand.Text(),
+		IssuedAt: Now(), ExpiresAt: Now().Add(5 * time.Minute), AcceptableUntil: Now().Add(6 * time.Minute),
+	}
+	w := domain.Workload{
+		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
+		OwnerID: "65", RepositoryID: "74", Workflow: "release.yml",
+		Details: map[string]string{"repository": "octo-org/octo-repo", "run_id": "1234567890"},
+	}
+	for _, change := range changes {
+		change(&r, &w)
+	}
+	claims, err := domain.NewClaims(r, w)
+	require.NoError(tb, err)
+	return claims
+}
+
+// NewGitHubConfig returns a config by which the package cargo/demo trusts the
+// workload of [NewClaims], after the changes.
+func NewGitHubConfig(tb testing.TB, changes ...func(*domain.GitHubConfigParams)) domain.GitHubConfig {
+	tb.Helper()
+	params := domain.GitHubConfigParams{
+		CreatedAt: Now(), Package: domain.Package{Ecosystem: "cargo", Name: "demo"}, Issuer: Issuer,
+		Owner: "octo-org", Repository: "octo-repo", OwnerID: 65, WorkflowFilename: "release.yml",
+	}
+	for _, change := range changes {
+		change(&params)
+	}
+	config, err := domain.NewGitHubConfig(params)
+	require.NoError(tb, err)
+	return config
+}
+
+// NewToken returns a new token for claims that the configs justify.
+func NewToken(claims domain.Claims, configs ...domain.GitHubConfig) domain.AccessToken {
+	var grants []domain.Grant
+	for _, c := range configs {
+		grants = append(grants, c.Grant())
+	}
+	return domain.Mint(sha256.Sum256([]byte(rand.Text())), grants, claims, Now(), domain.DefaultTokenTTL)
+}
