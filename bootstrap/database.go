@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/trustpub/trustpub/adapters/postgres"
+	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/adapters/sqlite"
 	"github.com/trustpub/trustpub/migrations"
 )
@@ -28,7 +30,18 @@ func OpenDatabase(url DatabaseURL) (*Database, error) {
 	if isSQLite {
 		return openSQLite(path)
 	}
-	return nil, &SettingError{"DATABASE_URL", "only sqlite: yet"}
+	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout)
+	if err != nil {
+		// The error may show the password.
+		return nil, &SettingError{"DATABASE_URL", "the URL can't be used; use postgres://USER:PASSWORD@HOST/DATABASE with the parameters of libpq"}
+	}
+	// A migration may keep its connection waiting for much longer than a request may.
+	patient, err := pqconn.Open(url.value, startTimeout)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	closeAll := func() error { return errors.Join(db.Close(), patient.Close()) }
+	return newDatabase(patient, db.PingContext, closeAll, postgres.NewStore(db), migrations.Postgres)
 }
 
 func openSQLite(path string) (*Database, error) {
@@ -36,15 +49,15 @@ func openSQLite(path string) (*Database, error) {
 	if err != nil {
 		return nil, &SettingError{"DATABASE_URL", fmt.Sprintf("the SQLite database can't be opened: %v; use sqlite:PATH in a folder that can be written to", err)}
 	}
-	return newDatabase(db.Writer(), db.Close, sqlite.NewStore(db), migrations.SQLite)
+	return newDatabase(db.Writer(), db.Writer().PingContext, db.Close, sqlite.NewStore(db), migrations.SQLite)
 }
 
-func newDatabase(db *sql.DB, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
+func newDatabase(db *sql.DB, ping func(context.Context) error, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
 	migrator, err := newMigrator(db)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare migrations: %w", err), closeAll())
 	}
-	return &Database{Store: store, Migrator: migrator, ping: db.PingContext, close: closeAll}, nil
+	return &Database{Store: store, Migrator: migrator, ping: ping, close: closeAll}, nil
 }
 
 // Prepare makes sure of the schema: it migrates, or refuses one that is not

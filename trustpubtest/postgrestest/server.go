@@ -1,0 +1,247 @@
+package postgrestest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
+)
+
+// Server is a throw-away PostgreSQL server on a Unix socket.
+type Server struct {
+	folder  string
+	process *os.Process
+	exited  chan struct{}
+}
+
+// URL returns the URL of the server's database postgres.
+func (s *Server) URL() string {
+	return "postgres://postgres@/postgres?sslmode=disable&host=" + s.folder
+}
+
+// Socket returns the path of the Unix socket, for a proxy in between.
+func (s *Server) Socket() string { return filepath.Join(s.folder, ".s.PGSQL.5432") }
+
+// Pause freezes all of the server's processes, as a host that is out of memory or a
+// cut network cable does: connections stay open, and nothing answers.
+func (s *Server) Pause() error { return s.signalAll(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (s *Server) Resume() error { return s.signalAll(syscall.SIGCONT) }
+
+func (s *Server) signalAll(signal syscall.Signal) error {
+	pids, err := processTree(s.process.Pid)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		err = errors.Join(err, syscall.Kill(pid, signal))
+	}
+	return err
+}
+
+// processTree returns a process and its children.
+func processTree(parent int) ([]int, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	pids := []int{parent}
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // The process has ended.
+		}
+		// "PID (COMMAND) STATE PPID …", where COMMAND may hold anything.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids, nil
+}
+
+func (s *Server) stop() {
+	_ = s.Resume()
+	_ = s.process.Signal(syscall.SIGQUIT) // Immediate shutdown: there is nothing to keep.
+	select {
+	case <-s.exited:
+	case <-time.After(10 * time.Second):
+		_ = s.process.Kill()
+		<-s.exited
+	}
+	_ = os.RemoveAll(s.folder)
+}
+
+const howToGetOne = `postgrestest: %w
+These tests need a PostgreSQL server. Install one, for example with
+  apt-get update && apt-get install -y postgresql
+or set TEST_DATABASE_URL to one on which databases may be created, such as
+  postgres://USER:PASSWORD@HOST/postgres`
+
+func start(options Options) (*Server, error) {
+	bin, err := findBinaries()
+	if err != nil {
+		return nil, fmt.Errorf(howToGetOne, err)
+	}
+	// A socket's path has about 100 characters, so the folder is a short one.
+	folder, err := os.MkdirTemp("/tmp", "tppg")
+	if err != nil {
+		return nil, fmt.Errorf("postgrestest: %w", err)
+	}
+	s := &Server{folder: folder, exited: make(chan struct{})}
+	err = s.run(bin, options)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("postgrestest: %w", err), os.RemoveAll(folder))
+	}
+	return s, nil
+}
+
+// findBinaries returns the folder that holds initdb and postgres: of PATH, or of the
+// newest version that Debian's packages installed.
+func findBinaries() (string, error) {
+	candidates, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	slices.SortFunc(candidates, func(a, b string) int { return version(b) - version(a) })
+	if path, err := exec.LookPath("initdb"); err == nil {
+		path, err = filepath.EvalSymlinks(path)
+		if err == nil {
+			candidates = append([]string{path}, candidates...)
+		}
+	}
+	for _, initdb := range candidates {
+		folder := filepath.Dir(initdb)
+		_, err := os.Stat(filepath.Join(folder, "postgres"))
+		if err == nil {
+			return folder, nil
+		}
+	}
+	return "", errors.New("initdb and postgres are neither on PATH nor under /usr/lib/postgresql/*/bin")
+}
+
+func version(initdb string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
+	return n
+}
+
+func (s *Server) run(bin string, options Options) error {
+	credential, err := unprivileged(s.folder)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(s.folder, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres",
+		"--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C")
+	initdb.Dir = s.folder
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	output, err := initdb.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, output)
+	}
+	config, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = config.WriteString(options.lines(s.folder))
+	err = errors.Join(err, config.Close())
+	if err != nil {
+		return err
+	}
+	log := &bytes.Buffer{}
+	err = s.launch(filepath.Join(bin, "postgres"), data, credential, log)
+	if err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	err = s.await()
+	if err != nil {
+		_ = s.process.Kill()
+		<-s.exited
+		return fmt.Errorf("%w: %s", err, log)
+	}
+	return nil
+}
+
+// launch starts the server so that the kernel ends it when this process dies. That
+// signal is bound to the thread that started it, which is therefore kept.
+func (s *Server) launch(postgres, data string, credential *syscall.Credential, log *bytes.Buffer) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		command := exec.Command(postgres, "-D", data)
+		command.Dir = s.folder
+		command.Stderr = log
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGQUIT}
+		err := command.Start()
+		if err == nil {
+			s.process = command.Process
+		}
+		started <- err
+		if err == nil {
+			_ = command.Wait() // How it ends does not matter, only that it has.
+		}
+		close(s.exited)
+	}()
+	return <-started
+}
+
+func (s *Server) await() error {
+	db, err := pqconn.Open(s.URL(), 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		err = db.PingContext(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-s.exited:
+			return errors.New("the server ended at once")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// unprivileged returns who runs the server, as initdb refuses root: the current
+// user, or for root the user postgres or nobody, to whom folder is then given.
+func unprivileged(folder string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	account, err := user.Lookup("postgres")
+	if err != nil {
+		account, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find an unprivileged user: %w", err)
+	}
+	uid, err := strconv.ParseUint(account.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(account.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(folder, int(uid), int(gid))
+}
