@@ -1,0 +1,190 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/adapters/postgres"
+	"github.com/trustpub/trustpub/domain"
+	"github.com/trustpub/trustpub/migrations"
+	"github.com/trustpub/trustpub/trustpubtest"
+	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// newDatabase returns the URL of a database with a current schema, and a handle.
+func newDatabase(tb testing.TB) (string, *sql.DB) {
+	tb.Helper()
+	url := postgrestest.NewDatabase(tb)
+	db := postgrestest.Open(tb, url)
+	migrate(tb, db)
+	return url, db
+}
+
+func migrate(tb testing.TB, db *sql.DB) {
+	tb.Helper()
+	migrator, err := migrations.Postgres(db)
+	require.NoError(tb, err)
+	_, err = migrator.Up(tb.Context())
+	require.NoError(tb, err)
+}
+
+func execute(tb testing.TB, db *sql.DB, statement string, args ...any) {
+	tb.Helper()
+	_, err := db.ExecContext(tb.Context(), statement, args...)
+	require.NoError(tb, err)
+}
+
+func count(tb testing.TB, db *sql.DB, query string, args ...any) int {
+	tb.Helper()
+	var n int
+	require.NoError(tb, db.QueryRowContext(tb.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// prepared is a store with a config, and the claims and token of an exchange that
+// is about to be saved.
+type prepared struct {
+	store  *postgres.Store
+	config domain.GitHubConfig
+	claims domain.Claims
+	token  domain.AccessToken
+}
+
+func prepare(tb testing.TB, db *sql.DB) prepared {
+	tb.Helper()
+	p := prepared{store: postgres.NewStore(db), claims: trustpubtest.NewClaims(tb)}
+	var err error
+	p.config, err = p.store.CreateGitHubConfig(tb.Context(), trustpubtest.NewGitHubConfig(tb), 5)
+	require.NoError(tb, err)
+	p.token = trustpubtest.NewToken(p.claims, p.config)
+	return p
+}
+
+func (p prepared) save(ctx context.Context) error {
+	return p.store.SaveToken(ctx, p.token, p.claims.UsedJTI())
+}
+
+// requireFault checks that an error is a fault of the store and no verdict.
+func requireFault(tb testing.TB, err error) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, domain.KindInternal, domain.KindOf(err), "%v", err)
+}
+
+func TestStore(t *testing.T) {
+	trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
+		_, db := newDatabase(t)
+		return postgres.NewStore(db)
+	})
+}
+
+func TestThreeReplicasGiveOneTokenForOneJTI(t *testing.T) {
+	url, first := newDatabase(t)
+	trustpubtest.TestSharedStore(t,
+		postgres.NewStore(first), postgres.NewStore(postgrestest.Open(t, url)), postgres.NewStore(postgrestest.Open(t, url)))
+}
+
+func TestAFaultBetweenTheTwoInsertsSpendsNothing(t *testing.T) {
+	_, db := newDatabase(t)
+	p := prepare(t, db)
+	execute(t, db, `create function fault() returns trigger language plpgsql as $$ begin raise exception 'injected'; end $$`)
+	execute(t, db, `create trigger fault before insert on trustpub_tokens for each row execute function fault()`)
+
+	err := p.save(t.Context())
+	require.ErrorContains(t, err, "injected")
+	requireFault(t, err)
+	require.Zero(t, count(t, db, `select count(*) from trustpub_used_jtis`))
+
+	execute(t, db, `drop trigger fault on trustpub_tokens`)
+	require.NoError(t, p.save(t.Context()))
+}
+
+func TestSerializationFailuresAndDeadlocksAreRetried(t *testing.T) {
+	for _, state := range []string{"40001", "40P01", "57P01", "53300", "25006", "08006"} {
+		t.Run(state, func(t *testing.T) {
+			_, db := newDatabase(t)
+			p := prepare(t, db)
+			// A sequence is not undone by the failure, so it counts the attempts.
+			execute(t, db, `create sequence attempts`)
+			execute(t, db, `create function fault() returns trigger language plpgsql as
+				$$ begin if nextval('attempts') < 3 then raise exception 'injected' using errcode = '`+state+`'; end if; return new; end $$`)
+			execute(t, db, `create trigger fault before insert on trustpub_tokens for each row execute function fault()`)
+
+			require.NoError(t, p.save(t.Context()))
+
+			require.Equal(t, 3, count(t, db, `select last_value from attempts`))
+			require.Equal(t, 1, count(t, db, `select count(*) from trustpub_tokens`))
+		})
+	}
+}
+
+func TestOtherFailuresAreNotRetried(t *testing.T) {
+	_, db := newDatabase(t)
+	p := prepare(t, db)
+	execute(t, db, `create sequence attempts`)
+	execute(t, db, `create function fault() returns trigger language plpgsql as
+		$$ begin perform nextval('attempts'); raise unique_violation using message = 'injected'; end $$`)
+	execute(t, db, `create trigger fault before insert on trustpub_tokens for each row execute function fault()`)
+
+	requireFault(t, p.save(t.Context()))
+
+	require.Equal(t, 1, count(t, db, `select last_value from attempts`))
+}
+
+func TestAReplicaThatSweepsKeepsTheOthersFromIt(t *testing.T) {
+	url, db := newDatabase(t)
+	p := prepare(t, db)
+	require.NoError(t, p.save(t.Context()))
+	later := trustpubtest.Now().Add(time.Hour)
+	other, err := postgrestest.Open(t, url).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	var locked bool
+	require.NoError(t, other.QueryRowContext(t.Context(), `select pg_try_advisory_xact_lock(1953658227, 1)`).Scan(&locked))
+	require.True(t, locked)
+
+	removed, err := p.store.RemoveExpired(t.Context(), later, 10)
+	require.NoError(t, err)
+	require.Zero(t, removed)
+
+	require.NoError(t, other.Rollback())
+	removed, err = p.store.RemoveExpired(t.Context(), later, 10)
+	require.NoError(t, err)
+	require.Equal(t, 2, removed)
+}
+
+func TestASweepLeavesRowsThatAnExchangeHolds(t *testing.T) {
+	url, db := newDatabase(t)
+	p := prepare(t, db)
+	require.NoError(t, p.save(t.Context()))
+	other, err := postgrestest.Open(t, url).BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = other.Rollback() }()
+	_, err = other.ExecContext(t.Context(), `select 1 from trustpub_used_jtis for update`)
+	require.NoError(t, err)
+
+	removed, err := p.store.RemoveExpired(t.Context(), trustpubtest.Now().Add(time.Hour), 10)
+
+	require.NoError(t, err)
+	require.Equal(t, 1, removed, "the token goes, the jti that is held stays")
+}
+
+func TestAnExchangeReadsByIndex(t *testing.T) {
+	_, db := newDatabase(t)
+	rows, err := db.QueryContext(t.Context(), `explain (costs off) select id from trustpub_configs_github where issuer = 'a' and repository_key = 'b'`)
+	require.NoError(t, err)
+	var plan string
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		plan += line + "\n"
+	}
+	require.NoError(t, rows.Err())
+	require.NoError(t, rows.Close())
+	require.Contains(t, plan, "trustpub_configs_github_repository")
+}
