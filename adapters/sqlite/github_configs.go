@@ -143,16 +143,15 @@ func (s *Store) ListGitHubConfigs(ctx context.Context, query application.ListQue
 
 // DeleteGitHubConfig implements [application.GitHubConfigStore].
 func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
-	result, err := s.db.writer.ExecContext(ctx, `delete from trustpub_configs_github where id = ?`, id)
+	err := s.write(ctx, func(tx *sqlx.Tx) error {
+		n, err := affected(tx.ExecContext(ctx, `delete from trustpub_configs_github where id = ?`, id))
+		if err == nil && n == 0 {
+			return configNotFound(id)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("delete github config: %w", err)
-	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("delete github config: %w", err)
-	}
-	if n == 0 {
-		return configNotFound(id)
 	}
 	return nil
 }

@@ -4,11 +4,14 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -32,25 +35,26 @@ type DB struct {
 }
 
 // Open opens the database in the file at path, which is created when there is
-// none, for its owner alone, or a throw-away one for [Memory].
+// none, for its owner alone, or a throw-away one for [Memory]. It connects once, so
+// that a file that can't be used is an error here.
 func Open(path string) (*DB, error) {
 	if path == "" {
 		return nil, errors.New("sqlite: the path is empty")
 	}
 	if path == Memory {
+		// The one connection is the database, so that all share it.
 		db, err := open("file::memory:", 1)
 		if err != nil {
 			return nil, err
 		}
 		return &DB{writer: db, reader: db}, nil
 	}
-	// SQLite would create the file for everybody to read; those it makes beside it
-	// have the same rights as this one.
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	// An absolute path begins with a slash, and so is the path of a URL.
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	err = file.Close()
+	err = create(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
@@ -66,6 +70,24 @@ func Open(path string) (*DB, error) {
 	return &DB{writer: writer, reader: reader}, nil
 }
 
+// create makes the file where there is none. SQLite would make it for everybody to
+// read; those that it makes beside it have the same rights as this one.
+//
+// A file that exists is not touched: closing any descriptor of it would drop the
+// locks that this process's other connections to it hold, and another process could
+// then take away the log that they write to
+// (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+func create(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 func open(name string, connections int) (*sqlx.DB, error) {
 	// Transactions take the write lock when they begin: one that reads first and
 	// then writes can't be refused in the middle.
@@ -77,6 +99,10 @@ func open(name string, connections int) (*sqlx.DB, error) {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxLifetime(0)
+	err = db.PingContext(context.Background())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: %w", err), db.Close())
+	}
 	return db, nil
 }
 

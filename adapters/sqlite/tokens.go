@@ -13,22 +13,17 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// saveAttempts is how often a write is tried whose outcome is not known. Each
-// attempt finds out what became of those before it, by the token's hash.
-const saveAttempts = 3
-
 // SaveToken implements [application.TokenStore].
 func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
 	row, err := newTokenRow(token)
 	if err != nil {
 		return err
 	}
-	for range saveAttempts {
-		err = s.write(ctx, func(tx *sqlx.Tx) error { return save(ctx, tx, row, jti) })
-		_, isVerdict := errors.AsType[*domain.Error](err)
-		if err == nil || isVerdict || ctx.Err() != nil {
-			break
-		}
+	do := func(tx *sqlx.Tx) error { return save(ctx, tx, row, jti) }
+	err = s.write(ctx, do)
+	if errors.Is(err, errCommit) {
+		// Doing it again finds out what became of the first time, by the token's hash.
+		err = s.write(ctx, do)
 	}
 	if err != nil {
 		return fmt.Errorf("save token: %w", err)
@@ -39,15 +34,11 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 // save spends the jti and stores the token. A jti that was spent for this very
 // token is an earlier attempt's, which has succeeded.
 func save(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJTI) error {
-	result, err := tx.ExecContext(ctx, `
+	spent, err := affected(tx.ExecContext(ctx, `
 		insert into trustpub_used_jtis (issuer, jti, hashed_token, expires_at)
 		values (?, ?, ?, ?)
 		on conflict (issuer, jti) do nothing`,
-		jti.Issuer, jti.ID, row.Hash, jti.ExpiresAt.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("spend jti: %w", err)
-	}
-	spent, err := result.RowsAffected()
+		jti.Issuer, jti.ID, row.Hash, jti.ExpiresAt.UnixMicro()))
 	if err != nil {
 		return fmt.Errorf("spend jti: %w", err)
 	}
@@ -96,16 +87,16 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 
 // RevokeToken implements [application.TokenStore].
 func (s *Store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error) {
-	result, err := s.db.writer.ExecContext(ctx, `
-		update trustpub_tokens set revoked_at = ? where hashed_token = ? and revoked_at is null`, at.UnixMicro(), hash[:])
+	var revoked int64
+	err := s.write(ctx, func(tx *sqlx.Tx) (err error) {
+		revoked, err = affected(tx.ExecContext(ctx, `
+			update trustpub_tokens set revoked_at = ? where hashed_token = ? and revoked_at is null`, at.UnixMicro(), hash[:]))
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("revoke token: %w", err)
 	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("revoke token: %w", err)
-	}
-	return n > 0, nil
+	return revoked > 0, nil
 }
 
 // tokenRow is a row of trustpub_tokens.
