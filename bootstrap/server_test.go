@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/fx"
 
 	"github.com/trustpub/trustpub/bootstrap"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
+	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
 
 const (
@@ -418,4 +420,78 @@ func TestSeveralServersMayShareOneSQLiteFile(t *testing.T) {
 	a.configure(t, demoConfig)
 
 	requireOneSuccess(t, sign(t, ci, ci.GitHubClaims()), a.url, b.url)
+}
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+func TestOverThreeServersOnOnePostgreSQLExactlyOneOf64SimultaneousExchangesSucceeds(t *testing.T) {
+	ci := startIssuer(t)
+	database := map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}
+	var urls []string
+	var servers []*server
+	for range 3 {
+		s := startServer(t, settingsFor(t, ci, database))
+		servers, urls = append(servers, s), append(urls, s.url)
+	}
+	servers[0].configure(t, demoConfig)
+
+	for range 3 {
+		requireOneSuccess(t, sign(t, ci, ci.GitHubClaims()), urls...)
+	}
+}
+
+func TestATokenOfOneReplicaIsKnownToTheOthers(t *testing.T) {
+	ci := startIssuer(t)
+	database := map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)}
+	a, b := startServer(t, settingsFor(t, ci, database)), startServer(t, settingsFor(t, ci, database))
+	a.configure(t, demoConfig)
+	token, _ := b.exchange(t, sign(t, ci, ci.GitHubClaims())).member(t, "token").(string)
+
+	require.Equal(t, true, a.introspect(t, token).member(t, "active"))
+	require.Equal(t, http.StatusNoContent, a.call(t, http.MethodDelete, tokensPath, token, "", "").status)
+	require.JSONEq(t, `{"active":false}`, b.introspect(t, token).body)
+}
+
+func TestWhileTheDatabaseCannotAnswerNothingIsClaimed(t *testing.T) {
+	ci := startIssuer(t)
+	postgres := postgrestest.NewServer(t, postgrestest.Options{})
+	s := startServer(t, settingsFor(t, ci, map[string]string{"DATABASE_URL": postgres.URL()}))
+	s.configure(t, demoConfig)
+	idToken := sign(t, ci, ci.GitHubClaims())
+	token, _ := s.exchange(t, sign(t, ci, ci.GitHubClaims())).member(t, "token").(string)
+	require.NoError(t, postgres.Pause())
+
+	var group sync.WaitGroup
+	for name, request := range map[string]func() (answer, error){
+		"exchange": func() (answer, error) {
+			return send(http.MethodPut, s.url+tokensPath, "", "application/json", `{"jwt":"`+idToken+`"}`)
+		},
+		"revoke": func() (answer, error) { return send(http.MethodDelete, s.url+tokensPath, token, "", "") },
+		"oauth revoke": func() (answer, error) {
+			return send(http.MethodPost, s.url+"/oauth/revoke", "", "application/x-www-form-urlencoded", "token="+token)
+		},
+		"introspect": func() (answer, error) {
+			return send(http.MethodPost, s.url+"/oauth/introspect", registryToken, "application/x-www-form-urlencoded", "token="+token)
+		},
+		"readyz": func() (answer, error) { return send(http.MethodGet, s.url+"/readyz", "", "", "") },
+	} {
+		group.Go(func() {
+			a, err := request()
+			assert.NoError(t, err, name)
+			assert.Equal(t, http.StatusServiceUnavailable, a.status, "%s: %s", name, a.body)
+			assert.NotContains(t, a.body, `"active"`, name)
+			if name != "readyz" {
+				assert.NotEmpty(t, a.header.Get("Retry-After"), name)
+			}
+		})
+	}
+	group.Wait()
+	require.Equal(t, http.StatusOK, s.call(t, http.MethodGet, "/healthz", "", "", "").status)
+	require.NoError(t, postgres.Resume())
+
+	require.Equal(t, true, s.introspect(t, token).member(t, "active"))
+	// The ID token was exchanged while nobody could tell, or it was not; it never is
+	// twice.
+	require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, s.exchange(t, idToken).status)
+	require.Equal(t, "already_used", s.exchange(t, idToken).code(t))
 }
