@@ -26,7 +26,7 @@ import (
 // Everything it provides can be swapped with fx.Decorate: above all
 // [application.Ownership] and [Authenticators], behind which are the host's users
 // and package owners, but also [application.Verifier], [application.OwnerLookup],
-// [application.Auditor] and [Readiness].
+// [application.Auditor], [Readiness] and [PublicURL].
 func Module(settings Settings) fx.Option {
 	return fx.Module("trustpub",
 		fx.Supply(settings, fx.Private),
@@ -37,6 +37,7 @@ func Module(settings Settings) fx.Option {
 			newOwnership,
 			newAuthenticators,
 			newReadiness,
+			newPublicURL,
 			newExchangeService,
 			newTokenService,
 			newPublisherService,
@@ -77,6 +78,12 @@ type Authenticators struct {
 
 // Readiness tells whether requests can be served; it is behind GET /readyz.
 type Readiness func(ctx context.Context) error
+
+// PublicURL is the base URL under which clients reach the API, without a trailing
+// slash. It is https:// and the domain name, unless the API is under a prefix.
+type PublicURL string
+
+func newPublicURL(settings Settings) PublicURL { return PublicURL("https://" + settings.DomainName) }
 
 func newReadiness() Readiness { return func(context.Context) error { return nil } }
 
@@ -190,12 +197,13 @@ type apiParams struct {
 	Publishers     *application.PublisherService
 	Authenticators Authenticators
 	Readiness      Readiness
+	PublicURL      PublicURL
 }
 
 func newAPI(p apiParams) (*httpapi.API, error) {
 	return httpapi.New(httpapi.Config{
 		Exchange: p.Exchange, Tokens: p.Tokens, Publishers: p.Publishers,
-		Audience: p.Settings.Audience, Issuer: p.Settings.publicURL(),
+		Audience: p.Settings.Audience, Issuer: string(p.PublicURL),
 		Authenticator: p.Authenticators.Publishers, RegistryAuthenticator: p.Authenticators.Registry,
 		Ready: p.Readiness, Logger: p.Logger, Now: time.Now,
 	})

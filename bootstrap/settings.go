@@ -140,10 +140,6 @@ func (s Settings) issuers(kind string) []string {
 	return issuers
 }
 
-// publicURL is the base URL of the registry, under which clients reach the
-// endpoints.
-func (s Settings) publicURL() string { return "https://" + s.DomainName }
-
 // ProviderSetting enables one OIDC provider.
 type ProviderSetting struct {
 	// Kind is the CI system, such as domain.ProviderGitHub.

@@ -23,7 +23,7 @@ func newDev() *cobra.Command {
 			"that imitates GitHub Actions and vouches for whatever it is asked to. It configures one\n" +
 			"publisher, performs one exchange, and prints the curl commands that repeat it.\n\n" +
 			"Settings hold as for serve, but for other defaults: DATABASE_URL sqlite::memory:,\n" +
-			"TRUSTPUB_AUDIENCE localhost, TRUSTPUB_LOG_LEVEL error, and random admin and registry\n" +
+			"DOMAIN_NAME localhost, TRUSTPUB_LOG_LEVEL error, and random admin and registry\n" +
 			"tokens. TRUSTPUB_PROVIDERS is always the local issuer.",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,7 +87,7 @@ func devSettings(cmd *cobra.Command, ci *issuer.Issuer) (bootstrap.Settings, err
 	overrides := map[string]string{}
 	for name, value := range map[string]string{
 		"DATABASE_URL":       "sqlite::memory:",
-		"TRUSTPUB_AUDIENCE":  "localhost",
+		"DOMAIN_NAME":        "localhost",
 		"TRUSTPUB_LOG_LEVEL": "error",
 	} {
 		if environment[name] == "" {
