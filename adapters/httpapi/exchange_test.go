@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/domain"
 )
 
 const (
@@ -284,6 +287,17 @@ func TestErrorDescriptionHoldsOnlyWhatRFC6749Allows(t *testing.T) {
 		// The OpenAPI document holds the pattern, and do checks it.
 		requireOAuthError(t, "invalid_scope", r.do(t, formTo("/oauth/token", exchangeForm(set("scope", scope)).Encode())))
 	}
+}
+
+func TestErrorDescriptionReplacesWhatRFC6749DoesNotAllow(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, func(cfg *httpapi.Config) {
+		cfg.Exchange = contextKeeper{func(context.Context) error {
+			return domain.Refuse(domain.CodeExpired, "a\x00b\nc\x7fd\"e\\fég…'")
+		}}
+	})
+	got := read(t, r.do(t, formTo("/oauth/token", exchangeForm(nil).Encode())))
+	require.Equal(t, "a?b?c?d'e/f?g?'", got.Description)
 }
 
 func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {

@@ -121,9 +121,9 @@ func TestABodyTooLargeForAnIDTokenIsAMalformedJWT(t *testing.T) {
 func TestOtherMethodsAre405WithAllow(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
-		tokensPath:        {"OPTIONS", "PUT", "POST", "DELETE"},
-		configsPath:       {"OPTIONS", "PUT", "POST", "GET", "HEAD"},
-		configsPath + "/1": {"OPTIONS", "DELETE"},
+		tokensPath:          {"OPTIONS", "PUT", "POST", "DELETE"},
+		configsPath:         {"OPTIONS", "PUT", "POST", "GET", "HEAD"},
+		configsPath + "/1":  {"OPTIONS", "DELETE"},
 		"/oauth/token":      {"OPTIONS", "POST"},
 		"/oauth/revoke":     {"OPTIONS", "POST"},
 		"/oauth/introspect": {"OPTIONS", "POST"},

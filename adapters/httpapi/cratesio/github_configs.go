@@ -216,7 +216,7 @@ func (d *Dialect) deleteGitHubConfig(c echo.Context) error {
 		return err
 	}
 	id, ok := request.Decimal(c.Param("id"))
-	if !ok || id == 0 {
+	if !ok {
 		return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no publisher config with that ID."}
 	}
 	err = d.cfg.Publishers.DeleteGitHubConfig(c.Request().Context(), actor, id)
