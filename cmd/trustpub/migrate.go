@@ -24,9 +24,9 @@ func newMigrate() *cobra.Command {
 				return err
 			}
 			for _, m := range applied {
-				cmd.Println("applied", m)
+				show(cmd, "applied", m)
 			}
-			cmd.Println("the schema is current")
+			show(cmd, "the schema is current")
 			return nil
 		}),
 		newMigration("down", "Revert the newest migration, and with it the data in what it made", func(ctx context.Context, cmd *cobra.Command, db *bootstrap.Database) error {
@@ -34,7 +34,7 @@ func newMigrate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cmd.Println("reverted", reverted)
+			show(cmd, "reverted", reverted)
 			return nil
 		}),
 		newMigration("status", "List the migrations", func(ctx context.Context, cmd *cobra.Command, db *bootstrap.Database) error {
@@ -43,7 +43,7 @@ func newMigrate() *cobra.Command {
 				return err
 			}
 			for _, s := range states {
-				cmd.Println(s)
+				show(cmd, s)
 			}
 			return nil
 		}),
@@ -72,6 +72,11 @@ func newMigration(name, short string, do func(context.Context, *cobra.Command, *
 	}
 	addSettings(cmd, "DATABASE_URL")
 	return cmd
+}
+
+// show prints a line of output. One that can't be printed is nobody's concern.
+func show(cmd *cobra.Command, words ...any) {
+	_, _ = fmt.Fprintln(cmd.OutOrStdout(), words...)
 }
 
 // withDatabase opens the database for the time of do.

@@ -48,6 +48,11 @@ func newPublisherAddGitHub() *cobra.Command {
 		Example: "  trustpub publisher add github --providers github --package serde --repository serde-rs/serde --workflow release.yml",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range []string{"package", "repository", "workflow"} {
+				if !cmd.Flags().Changed(name) {
+					return &usageError{fmt.Errorf("the required flag --%s is not given (see: %s --help)", name, cmd.CommandPath())}
+				}
+			}
 			var isPair bool
 			params.Package = domain.Package{Ecosystem: ecosystem, Name: pkg}
 			params.Owner, params.Repository, isPair = strings.Cut(repository, "/")
@@ -74,12 +79,6 @@ func newPublisherAddGitHub() *cobra.Command {
 	flags.StringVar(&environment, "environment", "", "the environment that the job must run in; any when not given")
 	flags.StringVar(&params.Issuer, "issuer", "", "the issuer that the publisher belongs to; needed when several GitHub issuers are enabled")
 	flags.Int64Var(&params.OwnerID, "owner-id", 0, "GitHub's number of the owner's account; looked up when not given")
-	for _, name := range []string{"package", "repository", "workflow"} {
-		err := cmd.MarkFlagRequired(name)
-		if err != nil {
-			panic(err) // A flag of that name was not defined above.
-		}
-	}
 	addSettings(cmd, publisherSettings...)
 	return cmd
 }
@@ -135,8 +134,8 @@ func newPublisherRemove() *cobra.Command {
 				if err != nil {
 					return clientError(err)
 				}
-				cmd.Println("removed", id)
-				return nil
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), "removed", id)
+				return err
 			})
 		},
 	}

@@ -26,18 +26,22 @@ var shared struct {
 	err    error
 }
 
-// Main runs the tests of a package and then removes the throw-away server that
-// [NewDatabase] may have started. It is the body of TestMain.
-func Main(m *testing.M) {
+// Main is the body of TestMain: [Run], and the end of the process.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run runs the tests of a package and then removes the throw-away server that
+// [NewDatabase] may have started. It returns the exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	if shared.server != nil {
 		shared.server.stop()
 	}
-	os.Exit(code)
+	return code
 }
 
 // NewDatabase makes an empty database for one test and returns its URL. A package
-// whose tests call it has a TestMain that calls [Main].
+// whose tests call it has a TestMain that calls [Main] or
+// [Run].
 func NewDatabase(tb testing.TB) string {
 	tb.Helper()
 	if base := os.Getenv("TEST_DATABASE_URL"); base != "" {
