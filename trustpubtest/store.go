@@ -3,8 +3,9 @@ package trustpubtest
 import (
 	"context"
 	"testing"
-	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/application"
@@ -20,33 +21,43 @@ type Store interface {
 }
 
 // TestStore checks that a store keeps what the ports in package application promise.
-// newStore is called once per sub-test and returns an empty store each time.
+// newStore is called once per sub-test and returns an empty store each time. This is
+// the whole test of a store of your own:
+//
+//	func TestStore(t *testing.T) {
+//		trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
+//			return mystore.New(emptyDatabase(t))
+//		})
+//	}
 func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	t.Helper()
 	run := func(name string, test func(*testing.T, Store)) {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
 	}
 	run("a config is found again with all its values", testConfigRoundTrip)
-	run("a config is found by issuer and repository alone", testFindConfigs)
+	run("all configs of an issuer and a repository are found, in the order of their IDs", testFindConfigs)
 	run("repositories fold ASCII case and nothing else", testFindConfigsFolds)
-	run("an identical config is a conflict", testDuplicateConfig)
+	run("an identical config is a conflict, also when the package is full", testDuplicateConfig)
 	run("a config that differs in one value is no duplicate", testDistinctConfigs)
 	run("a package has room for so many configs and no more", testConfigLimit)
-	run("configs made at once never exceed the limit", testConfigLimitRace)
+	run("configs made at once never exceed the limit", func(t *testing.T, s Store) { testConfigLimitRace(t, s) })
+	run("of 20 identical configs made at once one is stored", func(t *testing.T, s Store) { testDuplicateRace(t, s) })
 	run("an ID is never used again", testConfigIDs)
 	run("a missing config is not found", testMissingConfig)
 	run("configs are listed page by page, oldest first", testListConfigs)
 
 	run("a token is found again with all its values", testTokenRoundTrip)
 	run("an unknown token is not found", testUnknownToken)
+	run("what a caller does to a token does not reach the store", testTokenIsolation)
 	run("of 64 calls with one jti exactly one succeeds", func(t *testing.T, s Store) { testRace(t, s) })
-	run("a jti is used at its own issuer only", testJTIPerIssuer)
+	run("a jti is used at its own issuer only, and compares byte for byte", testJTIPerIssuer)
 	run("a second token for one jti is refused and not stored", testSecondToken)
 	run("an expired record that is still there counts as used", testExpiredRecord)
 	run("a call that is repeated with its own hash has succeeded", testRepeatedSave)
 	run("a token hash that is taken spends no jti and is no replay", testTakenHash)
 	run("a token is revoked once", testRevoke)
-	run("a deleted config takes its grants away", testDeletedConfig)
+	run("of 20 calls that revoke a token one says that it did", func(t *testing.T, s Store) { testRevokeRace(t, s) })
+	run("a deleted config takes its own grants away and no other", testDeletedConfig)
 	run("a config deleted before the token is saved grants nothing", testDeletedBeforeSave)
 
 	run("only what expired before the moment is removed", testRemoveExpired)
@@ -56,11 +67,17 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	run("random operations give what a simple model gives", testModel)
 }
 
-// TestSharedStore checks that several stores on one database, such as those of
-// several replicas, give out one token for one jti.
+// TestSharedStore checks that several stores on one empty database, such as those of
+// several replicas, act as one.
 func TestSharedStore(t *testing.T, stores ...Store) {
 	t.Helper()
-	testRace(t, stores...)
+	require.Greater(t, len(stores), 1)
+	t.Run("of 64 calls with one jti exactly one succeeds", func(t *testing.T) { testRace(t, stores...) })
+	t.Run("configs made at once never exceed the limit", func(t *testing.T) { testConfigLimitRace(t, stores...) })
+	t.Run("of 20 identical configs made at once one is stored", func(t *testing.T) { testDuplicateRace(t, stores...) })
+	t.Run("of 20 calls that revoke a token one says that it did", func(t *testing.T) { testRevokeRace(t, stores...) })
+	t.Run("what one does all others see at once", func(t *testing.T) { testSeenByAll(t, stores...) })
+	t.Run("an expired row is removed by one of them", func(t *testing.T) { testRemoveExpiredRace(t, stores...) })
 }
 
 func create(t *testing.T, s Store, changes ...func(*domain.GitHubConfigParams)) domain.GitHubConfig {
@@ -70,80 +87,74 @@ func create(t *testing.T, s Store, changes ...func(*domain.GitHubConfigParams)) 
 	return stored
 }
 
-func requireKind(t *testing.T, err error, kind domain.Kind, code domain.Code) {
+// save stores a new token for the claims and returns it.
+func save(t *testing.T, s Store, claims domain.Claims, configs ...domain.GitHubConfig) domain.AccessToken {
 	t.Helper()
+	token := NewToken(claims, configs...)
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	return token
+}
+
+// requireToken asserts what the store has of a token. The order of grants means
+// nothing.
+func requireToken(t require.TestingT, want, got domain.AccessToken) {
+	byConfig := cmpopts.SortSlices(func(a, b domain.Grant) bool { return a.ConfigID < b.ConfigID })
+	require.Empty(t, cmp.Diff(want, got, byConfig, cmpopts.EquateEmpty()))
+}
+
+func requireNoToken(t *testing.T, s Store, hash domain.TokenHash) {
+	t.Helper()
+	_, err := s.FindToken(t.Context(), hash)
+	requireError(t, err, domain.KindNotFound, domain.CodeNotFound)
+}
+
+func requireError(t require.TestingT, err error, kind domain.Kind, code domain.Code) {
 	require.Error(t, err)
 	require.Equal(t, kind, domain.KindOf(err), "%v", err)
 	require.Equal(t, code, domain.CodeOf(err), "%v", err)
 }
 
-func requireFault(t *testing.T, err error) {
-	t.Helper()
+func requireAlreadyUsed(t require.TestingT, err error) {
+	requireError(t, err, domain.KindRefused, domain.CodeAlreadyUsed)
+}
+
+// requireFault asserts an error that is no verdict.
+func requireFault(t require.TestingT, err error) {
 	require.Error(t, err)
 	require.Equal(t, domain.KindInternal, domain.KindOf(err), "a fault of the store must not pass for a verdict: %v", err)
 }
 
-func testRemoveExpired(t *testing.T, s Store) {
-	config := create(t, s)
-	moment := Now().Add(domain.DefaultTokenTTL)
-	token := NewToken(NewClaims(t), config) // It expires at that moment.
-	jti := domain.UsedJTI{Issuer: Issuer, ID: "a", ExpiresAt: moment}
-	require.NoError(t, s.SaveToken(t.Context(), token, jti))
-
-	removed, err := s.RemoveExpired(t.Context(), moment, 10)
-	require.NoError(t, err)
-	require.Zero(t, removed, "what expires at the moment itself stays")
-	_, err = s.FindToken(t.Context(), token.Hash)
-	require.NoError(t, err)
-
-	removed, err = s.RemoveExpired(t.Context(), moment.Add(time.Millisecond), 10)
-	require.NoError(t, err)
-	require.Equal(t, 2, removed)
-	_, err = s.FindToken(t.Context(), token.Hash)
-	requireKind(t, err, domain.KindNotFound, domain.CodeNotFound)
-}
-
-func testRemoveExpiredLimit(t *testing.T, s Store) {
-	config := create(t, s)
-	for range 5 {
-		claims := NewClaims(t)
-		require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()))
-	}
-	later := Now().Add(24 * time.Hour)
-	for _, want := range []int{4, 4, 2, 0} {
-		removed, err := s.RemoveExpired(t.Context(), later, 2)
-		require.NoError(t, err)
-		require.Equal(t, want, removed)
-	}
-}
-
-func testRemovedRecord(t *testing.T, s Store) {
-	claims := NewClaims(t)
-	config := create(t, s)
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()))
-	_, err := s.RemoveExpired(t.Context(), Now().Add(24*time.Hour), 10)
-	require.NoError(t, err)
-
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()))
-}
-
 func testEndedContext(t *testing.T, s Store) {
 	config := create(t, s)
+	saved := save(t, s, NewClaims(t), config)
 	claims := NewClaims(t)
 	token := NewToken(claims, config)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 
-	requireFault(t, s.SaveToken(ended, token, claims.UsedJTI()))
 	_, err := s.FindConfigs(ended, claims)
 	requireFault(t, err)
-	_, err = s.FindToken(ended, token.Hash)
+	_, err = s.CreateGitHubConfig(ended, NewGitHubConfig(t, inPackage("other")), 1)
+	requireFault(t, err)
+	_, err = s.GitHubConfig(ended, config.ID())
+	requireFault(t, err)
+	_, err = s.ListGitHubConfigs(ended, application.ListQuery{Limit: 1})
 	requireFault(t, err)
 	requireFault(t, s.DeleteGitHubConfig(ended, config.ID()))
-	_, err = s.RemoveExpired(ended, Now(), 1)
+	requireFault(t, s.SaveToken(ended, token, claims.UsedJTI()))
+	_, err = s.FindToken(ended, saved.Hash)
+	requireFault(t, err)
+	_, err = s.RevokeToken(ended, saved.Hash, Now())
+	requireFault(t, err)
+	_, err = s.RemoveExpired(ended, Now().AddDate(1, 0, 0), 10)
 	requireFault(t, err)
 
-	_, err = s.FindToken(t.Context(), token.Hash)
-	requireKind(t, err, domain.KindNotFound, domain.CodeNotFound)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	page, err := s.ListGitHubConfigs(t.Context(), application.ListQuery{Limit: 10})
+	require.NoError(t, err)
+	require.Equal(t, 1, page.Total)
+	found, err := s.FindToken(t.Context(), saved.Hash)
+	require.NoError(t, err)
+	requireToken(t, saved, found)
+	requireNoToken(t, s, token.Hash)
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()), "the jti must not have been spent")
 }

@@ -1,9 +1,10 @@
 package trustpubtest
 
 import (
+	"slices"
 	"strconv"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -12,8 +13,23 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// sameConfig compares configs whole.
-var sameConfig = cmp.AllowUnexported(domain.GitHubConfig{})
+// requireConfig asserts all values of a config.
+func requireConfig(t require.TestingT, want, got domain.GitHubConfig) {
+	require.Empty(t, cmp.Diff(want, got, cmp.AllowUnexported(domain.GitHubConfig{})))
+}
+
+// requireConfigs asserts the page or the answer in its order, by the IDs.
+func requireConfigs[C domain.Config](t require.TestingT, want []domain.GitHubConfig, got []C, hint ...any) {
+	require.Equal(t, ids(want), ids(got), hint...)
+}
+
+func ids[C domain.Config](configs []C) []int64 {
+	var numbers []int64
+	for _, c := range configs {
+		numbers = append(numbers, c.Grant().ConfigID)
+	}
+	return numbers
+}
 
 func environment(name string) func(*domain.GitHubConfigParams) {
 	return func(p *domain.GitHubConfigParams) { p.Environment = &name }
@@ -45,61 +61,83 @@ func testConfigRoundTrip(t *testing.T, s Store) {
 		found, err := s.GitHubConfig(t.Context(), config.ID())
 
 		require.NoError(t, err)
-		require.Empty(t, cmp.Diff(config, found, sameConfig))
+		requireConfig(t, config, found)
 		withID := func(p *domain.GitHubConfigParams) { p.ID = config.ID() }
-		require.Empty(t, cmp.Diff(NewGitHubConfig(t, change, withID), found, sameConfig))
+		requireConfig(t, NewGitHubConfig(t, change, withID), found)
+		require.Equal(t, time.UTC, found.CreatedAt().Location())
 	}
 }
 
+// findConfigs returns what the store finds for the claims, without that for other
+// repositories and issuers, which the port allows it to return and domain.Authorize
+// throws out.
+func findConfigs(t *testing.T, s Store, changes ...func(*domain.Registered, *domain.Workload)) []domain.Config {
+	t.Helper()
+	claims := NewClaims(t, changes...)
+	found, err := s.FindConfigs(t.Context(), claims)
+	require.NoError(t, err)
+	return slices.DeleteFunc(found, func(c domain.Config) bool {
+		miss := c.Match(claims)
+		return miss != nil && miss.Rule == domain.RuleRepository
+	})
+}
+
 func testFindConfigs(t *testing.T, s Store) {
+	const enterprise = "https://ghes.example/_services/token"
 	first := create(t, s)
-	create(t, s, func(p *domain.GitHubConfigParams) { p.Issuer = "https://ghes.example/_services/token" })
+	elsewhere := create(t, s, func(p *domain.GitHubConfigParams) { p.Issuer = enterprise })
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Repository = "other" })
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Owner = "other" })
 	second := create(t, s, inPackage("second"), environment("prod"), func(p *domain.GitHubConfigParams) { p.OwnerID = 7 })
+	third := create(t, s, inPackage("second"), workflow("other.yml"))
 
-	found, err := s.FindConfigs(t.Context(), NewClaims(t))
-	require.NoError(t, err)
-	require.Empty(t, cmp.Diff([]domain.Config{first, second}, found, sameConfig))
+	requireConfigs(t, []domain.GitHubConfig{first, second, third}, findConfigs(t, s))
+	requireConfigs(t, []domain.GitHubConfig{elsewhere}, findConfigs(t, s, func(r *domain.Registered, _ *domain.Workload) { r.Issuer = enterprise }))
+	require.Empty(t, findConfigs(t, s, func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://unknown.example" }))
+	require.Empty(t, findConfigs(t, s, func(_ *domain.Registered, w *domain.Workload) { w.Provider = "other" }))
 
-	found, err = s.FindConfigs(t.Context(), NewClaims(t, func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://unknown.example" }))
-	require.NoError(t, err)
-	require.Empty(t, found)
-
-	found, err = s.FindConfigs(t.Context(), NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Provider = "other" }))
-	require.NoError(t, err)
-	require.Empty(t, found)
+	require.NoError(t, s.DeleteGitHubConfig(t.Context(), second.ID()))
+	found := findConfigs(t, s)
+	requireConfigs(t, []domain.GitHubConfig{first, third}, found)
+	requireConfig(t, first, found[0].(domain.GitHubConfig))
 }
 
 func testFindConfigsFolds(t *testing.T, s Store) {
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Owner, p.Repository = "OCTO-kiss", "Repo" })
-	count := func(owner, name string) int {
-		found, err := s.FindConfigs(t.Context(), NewClaims(t, func(_ *domain.Registered, w *domain.Workload) {
-			w.Repository = domain.Repository{Owner: owner, Name: name}
-		}))
-		require.NoError(t, err)
-		return len(found)
+	for _, test := range []struct {
+		name       string
+		repository domain.Repository
+		want       int
+	}{
+		{"another case", domain.Repository{Owner: "octo-KISS", Name: "rEPO"}, 1},
+		{"the Kelvin sign is no k", domain.Repository{Owner: "octo-\u212aiss", Name: "repo"}, 0},
+		{"the long s is no s", domain.Repository{Owner: "octo-ki\u017fs", Name: "repo"}, 0},
+		{"an underscore is no pattern", domain.Repository{Owner: "octo-kiss", Name: "rep_"}, 0},
+		{"a percent sign is no pattern", domain.Repository{Owner: "octo-kiss", Name: "%"}, 0},
+		{"a trailing space counts", domain.Repository{Owner: "octo-kiss", Name: "repo "}, 0},
+	} {
+		found := findConfigs(t, s, func(_ *domain.Registered, w *domain.Workload) { w.Repository = test.repository })
+		require.Len(t, found, test.want, test.name)
 	}
-
-	require.Equal(t, 1, count("octo-KISS", "rEPO"))
-	require.Zero(t, count("octo-\u212aiss", "repo"), "the Kelvin sign is no k")
-	require.Zero(t, count("octo-ki\u017fs", "repo"), "the long s is no s")
-	require.Zero(t, count("octo-kiss", "rep_"), "an underscore is no pattern")
-	require.Zero(t, count("octo-kiss", "%"), "a percent sign is no pattern")
 }
 
 func testDuplicateConfig(t *testing.T, s Store) {
+	create(t, s)
 	create(t, s, environment("Prod"))
-	for _, change := range []func(*domain.GitHubConfigParams){
-		environment("Prod"),
-		environment("pROD"),
-		func(p *domain.GitHubConfigParams) { environment("prod")(p); p.Owner, p.Repository = "OCTO-ORG", "Octo-Repo" },
+	otherCase := func(p *domain.GitHubConfigParams) { p.Owner, p.Repository = "OCTO-ORG", "Octo-Repo" }
+	otherTime := func(p *domain.GitHubConfigParams) { p.CreatedAt = Now().Add(time.Hour) }
+	for _, config := range []domain.GitHubConfig{
+		NewGitHubConfig(t),
+		NewGitHubConfig(t, otherCase, otherTime),
+		NewGitHubConfig(t, environment("Prod")),
+		NewGitHubConfig(t, environment("pROD")),
+		NewGitHubConfig(t, environment("prod"), otherCase),
 	} {
-		_, err := s.CreateGitHubConfig(t.Context(), NewGitHubConfig(t, change), application.MaxConfigsPerPackage)
-		requireKind(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
+		for _, limit := range []int{application.MaxConfigsPerPackage, 2} {
+			_, err := s.CreateGitHubConfig(t.Context(), config, limit)
+			requireError(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
+		}
 	}
-	_, err := s.CreateGitHubConfig(t.Context(), NewGitHubConfig(t, environment("prod")), 1)
-	requireKind(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
 }
 
 func testDistinctConfigs(t *testing.T, s Store) {
@@ -116,34 +154,17 @@ func testDistinctConfigs(t *testing.T, s Store) {
 }
 
 func testConfigLimit(t *testing.T, s Store) {
+	var last domain.GitHubConfig
 	for i := range application.MaxConfigsPerPackage {
-		create(t, s, workflow(strconv.Itoa(i)+".yml"))
+		last = create(t, s, workflow(strconv.Itoa(i)+".yml"))
 	}
 	_, err := s.CreateGitHubConfig(t.Context(), NewGitHubConfig(t), application.MaxConfigsPerPackage)
-	requireKind(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
+	requireError(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
+
 	create(t, s, inPackage("other"))
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Package.Ecosystem = "npm" })
-}
-
-func testConfigLimitRace(t *testing.T, s Store) {
-	errs := make([]error, 20)
-	var group sync.WaitGroup
-	for i := range errs {
-		config := NewGitHubConfig(t, workflow(strconv.Itoa(i)+".yml"))
-		group.Go(func() {
-			_, errs[i] = s.CreateGitHubConfig(t.Context(), config, application.MaxConfigsPerPackage)
-		})
-	}
-	group.Wait()
-	made := 0
-	for _, err := range errs {
-		if err == nil {
-			made++
-			continue
-		}
-		requireKind(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
-	}
-	require.Equal(t, application.MaxConfigsPerPackage, made)
+	require.NoError(t, s.DeleteGitHubConfig(t.Context(), last.ID()))
+	create(t, s)
 }
 
 func testConfigIDs(t *testing.T, s Store) {
@@ -157,43 +178,43 @@ func testConfigIDs(t *testing.T, s Store) {
 }
 
 func testMissingConfig(t *testing.T, s Store) {
-	_, err := s.GitHubConfig(t.Context(), 1)
-	requireKind(t, err, domain.KindNotFound, domain.CodeNotFound)
-	requireKind(t, s.DeleteGitHubConfig(t.Context(), 1), domain.KindNotFound, domain.CodeNotFound)
+	deleted := create(t, s).ID()
+	require.NoError(t, s.DeleteGitHubConfig(t.Context(), deleted))
+	for _, id := range []int64{deleted, deleted + 1, 0, -1} {
+		_, err := s.GitHubConfig(t.Context(), id)
+		requireError(t, err, domain.KindNotFound, domain.CodeNotFound)
+		requireError(t, s.DeleteGitHubConfig(t.Context(), id), domain.KindNotFound, domain.CodeNotFound)
+	}
 }
 
 func testListConfigs(t *testing.T, s Store) {
-	var ids []int64
+	var demo []domain.GitHubConfig
 	for i := range 5 {
-		ids = append(ids, create(t, s, workflow(strconv.Itoa(i)+".yml")).ID())
+		demo = append(demo, create(t, s, workflow(strconv.Itoa(i)+".yml")))
 	}
-	other := create(t, s, inPackage("other")).ID()
-	demo := domain.Package{Ecosystem: "cargo", Name: "demo"}
-	list := func(query application.ListQuery) ([]int64, int, bool) {
-		page, err := s.ListGitHubConfigs(t.Context(), query)
-		require.NoError(t, err)
-		var got []int64
-		for _, c := range page.Configs {
-			got = append(got, c.ID())
-		}
-		return got, page.Total, page.More
-	}
+	all := append(slices.Clone(demo), create(t, s, inPackage("other")))
+	pkg := demo[0].Package()
 	for _, test := range []struct {
+		name  string
 		query application.ListQuery
-		want  []int64
+		want  []domain.GitHubConfig
 		total int
 		more  bool
 	}{
-		{application.ListQuery{Package: demo, Limit: 2}, ids[:2], 5, true},
-		{application.ListQuery{Package: demo, Limit: 3, After: ids[1]}, ids[2:], 5, false},
-		{application.ListQuery{Package: demo, Limit: 5}, ids, 5, false},
-		{application.ListQuery{Package: demo, Limit: 5, After: ids[4]}, nil, 5, false},
-		{application.ListQuery{Package: domain.Package{Ecosystem: "npm", Name: "demo"}, Limit: 5}, nil, 0, false},
-		{application.ListQuery{Limit: 100}, append(append([]int64{}, ids...), other), 6, false},
+		{"first page", application.ListQuery{Package: pkg, Limit: 2}, demo[:2], 5, true},
+		{"last page", application.ListQuery{Package: pkg, Limit: 3, After: demo[1].ID()}, demo[2:], 5, false},
+		{"exactly one page", application.ListQuery{Package: pkg, Limit: 5}, demo, 5, false},
+		{"one short of a page", application.ListQuery{Package: pkg, Limit: 4}, demo[:4], 5, true},
+		{"after the last", application.ListQuery{Package: pkg, Limit: 5, After: demo[4].ID()}, nil, 5, false},
+		{"same name in another ecosystem", application.ListQuery{Package: domain.Package{Ecosystem: "npm", Name: "demo"}, Limit: 5}, nil, 0, false},
+		{"same name in another case", application.ListQuery{Package: domain.Package{Ecosystem: "cargo", Name: "Demo"}, Limit: 5}, nil, 0, false},
+		{"all packages", application.ListQuery{Limit: 100}, all, 6, false},
+		{"all packages, first page", application.ListQuery{Limit: 5}, demo, 6, true},
 	} {
-		got, total, more := list(test.query)
-		require.Equal(t, test.want, got, "%+v", test.query)
-		require.Equal(t, test.total, total, "%+v", test.query)
-		require.Equal(t, test.more, more, "%+v", test.query)
+		page, err := s.ListGitHubConfigs(t.Context(), test.query)
+		require.NoError(t, err, test.name)
+		requireConfigs(t, test.want, page.Configs, test.name)
+		require.Equal(t, test.total, page.Total, test.name)
+		require.Equal(t, test.more, page.More, test.name)
 	}
 }

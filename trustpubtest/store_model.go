@@ -1,6 +1,7 @@
 package trustpubtest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,100 +10,126 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
 
-// model is a store as simple as can be: which jti was spent for which token, which
-// tokens are revoked, which configs exist.
+// model is a store as simple as can be: which configs exist, which tokens, and for
+// which of them each jti was spent.
 type model struct {
+	t       *testing.T
 	store   Store
-	spent   map[string]domain.AccessToken
-	revoked map[domain.TokenHash]bool
+	pkg     string
 	configs map[int64]domain.GitHubConfig
+	tokens  map[domain.TokenHash]domain.AccessToken
+	spent   map[domain.UsedJTI]domain.TokenHash
 }
 
 // testModel runs random operations on the store and on the model, and compares. One
-// store serves all runs, so each run has jtis and packages of its own.
+// store serves all runs, so each run has a package and jtis of its own.
 func testModel(t *testing.T, s Store) {
 	run := 0
 	rapid.Check(t, func(r *rapid.T) {
 		run++
-		m := &model{store: s, spent: map[string]domain.AccessToken{}, revoked: map[domain.TokenHash]bool{}, configs: map[int64]domain.GitHubConfig{}}
-		pkg := fmt.Sprintf("run%d", run)
-		actions := []func(){
-			func() { m.configure(t, r, pkg) },
-			func() { m.save(t, r, pkg) },
-			func() { m.save(t, r, pkg) },
-			func() { m.revoke(t, r) },
-			func() { m.remove(t, r) },
+		m := &model{
+			t: t, store: s, pkg: fmt.Sprintf("run%d", run),
+			configs: map[int64]domain.GitHubConfig{},
+			tokens:  map[domain.TokenHash]domain.AccessToken{},
+			spent:   map[domain.UsedJTI]domain.TokenHash{},
 		}
+		operations := []func(*rapid.T){m.create, m.create, m.save, m.save, m.save, m.revoke, m.remove}
 		for range rapid.IntRange(1, 12).Draw(r, "operations") {
-			actions[rapid.IntRange(0, len(actions)-1).Draw(r, "operation")]()
-			m.check(t)
+			rapid.SampledFrom(operations).Draw(r, "operation")(r)
 		}
+		m.check(r)
 	})
 }
 
-func (m *model) configure(t *testing.T, r *rapid.T, pkg string) {
-	name := rapid.SampledFrom([]string{"a.yml", "b.yml", "c.yml"}).Draw(r, "workflow")
-	config := NewGitHubConfig(t, inPackage(pkg), workflow(name))
-	exists := slices.ContainsFunc(slices.Collect(maps.Values(m.configs)), func(c domain.GitHubConfig) bool { return c.WorkflowFilename() == name })
-	stored, err := m.store.CreateGitHubConfig(t.Context(), config, 2)
+func (m *model) create(r *rapid.T) {
+	const limit = 3
+	name := rapid.SampledFrom([]string{"a.yml", "A.yml", "b.yml"}).Draw(r, "workflow")
+	env := rapid.SampledFrom([]string{"prod", "PROD", "test"}).Draw(r, "environment")
+	config := NewGitHubConfig(m.t, inPackage(m.pkg), workflow(name), environment(env))
+	same := func(c domain.GitHubConfig) bool {
+		return c.WorkflowFilename() == name && c.EnvironmentKey() == config.EnvironmentKey()
+	}
+
+	stored, err := m.store.CreateGitHubConfig(m.t.Context(), config, limit)
 	switch {
-	case exists:
-		requireKind(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
-	case len(m.configs) >= 2:
-		requireKind(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
+	case slices.ContainsFunc(slices.Collect(maps.Values(m.configs)), same):
+		requireError(r, err, domain.KindConflict, domain.CodeDuplicateConfig)
+	case len(m.configs) >= limit:
+		requireError(r, err, domain.KindConflict, domain.CodeTooManyConfigs)
 	default:
-		require.NoError(t, err)
+		require.NoError(r, err)
+		require.NotContains(r, m.configs, stored.ID())
 		m.configs[stored.ID()] = stored
 	}
 }
 
-func (m *model) save(t *testing.T, r *rapid.T, pkg string) {
-	id := pkg + rapid.SampledFrom([]string{"x", "y", "z"}).Draw(r, "jti")
-	claims := NewClaims(t, func(reg *domain.Registered, _ *domain.Workload) { reg.JWTID = id })
-	token := NewToken(claims, slices.SortedFunc(maps.Values(m.configs), func(a, b domain.GitHubConfig) int { return int(a.ID() - b.ID()) })...)
-	err := m.store.SaveToken(t.Context(), token, claims.UsedJTI())
-	if _, spent := m.spent[id]; spent {
-		requireKind(t, err, domain.KindRefused, domain.CodeAlreadyUsed)
+// save stores a new token or one that exists, for a jti that may have been spent.
+func (m *model) save(r *rapid.T) {
+	jti := domain.UsedJTI{
+		Issuer:    rapid.SampledFrom([]string{Issuer, "https://ghes.example"}).Draw(r, "issuer"),
+		ID:        m.pkg + rapid.SampledFrom([]string{"x", "y"}).Draw(r, "jti"),
+		ExpiresAt: Now(),
+	}
+	token := NewToken(NewClaims(m.t), m.sortedConfigs()...)
+	winner, spent := m.spent[jti]
+	repeat := spent && rapid.Bool().Draw(r, "repeat")
+	if repeat {
+		token = m.tokens[winner]
+	}
+
+	err := m.store.SaveToken(m.t.Context(), token, jti)
+	if spent && !repeat {
+		requireAlreadyUsed(r, err)
 		return
 	}
-	require.NoError(t, err)
-	m.spent[id] = token
+	require.NoError(r, err)
+	m.spent[jti], m.tokens[token.Hash] = token.Hash, token
 }
 
-func (m *model) revoke(t *testing.T, r *rapid.T) {
-	if len(m.spent) == 0 {
+func (m *model) revoke(r *rapid.T) {
+	if len(m.tokens) == 0 {
 		return
 	}
-	id := rapid.SampledFrom(slices.Sorted(maps.Keys(m.spent))).Draw(r, "revoked")
-	hash := m.spent[id].Hash
-	revoked, err := m.store.RevokeToken(t.Context(), hash, Now())
-	require.NoError(t, err)
-	require.Equal(t, !m.revoked[hash], revoked)
-	m.revoked[hash] = true
+	jtis := slices.SortedFunc(maps.Keys(m.spent), func(a, b domain.UsedJTI) int { return cmp.Compare(a.Issuer+a.ID, b.Issuer+b.ID) })
+	token := m.tokens[m.spent[rapid.SampledFrom(jtis).Draw(r, "revoked")]]
+	revoked, err := m.store.RevokeToken(m.t.Context(), token.Hash, Now())
+	require.NoError(r, err)
+	require.Equal(r, token.RevokedAt.IsZero(), revoked)
+	token.RevokedAt = Now()
+	m.tokens[token.Hash] = token
 }
 
-func (m *model) remove(t *testing.T, r *rapid.T) {
+func (m *model) remove(r *rapid.T) {
 	if len(m.configs) == 0 {
 		return
 	}
-	id := rapid.SampledFrom(slices.Sorted(maps.Keys(m.configs))).Draw(r, "removed")
-	require.NoError(t, m.store.DeleteGitHubConfig(t.Context(), id))
-	delete(m.configs, id)
+	config := rapid.SampledFrom(m.sortedConfigs()).Draw(r, "removed")
+	require.NoError(r, m.store.DeleteGitHubConfig(m.t.Context(), config.ID()))
+	delete(m.configs, config.ID())
 }
 
-// check compares all tokens of the run.
-func (m *model) check(t *testing.T) {
-	for _, token := range m.spent {
-		found, err := m.store.FindToken(t.Context(), token.Hash)
-		require.NoError(t, err)
-		require.Equal(t, m.revoked[token.Hash], !found.RevokedAt.IsZero())
-		want := slices.DeleteFunc(slices.Clone(token.Grants), func(g domain.Grant) bool {
+// check compares all configs and tokens of the run.
+func (m *model) check(r *rapid.T) {
+	query := application.ListQuery{Package: domain.Package{Ecosystem: "cargo", Name: m.pkg}, Limit: 100}
+	page, err := m.store.ListGitHubConfigs(m.t.Context(), query)
+	require.NoError(r, err)
+	requireConfigs(r, m.sortedConfigs(), page.Configs)
+
+	for _, token := range m.tokens {
+		found, err := m.store.FindToken(m.t.Context(), token.Hash)
+		require.NoError(r, err)
+		token.Grants = slices.DeleteFunc(slices.Clone(token.Grants), func(g domain.Grant) bool {
 			_, exists := m.configs[g.ConfigID]
 			return !exists
 		})
-		require.ElementsMatch(t, want, found.Grants)
+		requireToken(r, token, found)
 	}
+}
+
+func (m *model) sortedConfigs() []domain.GitHubConfig {
+	return slices.SortedFunc(maps.Values(m.configs), func(a, b domain.GitHubConfig) int { return cmp.Compare(a.ID(), b.ID()) })
 }

@@ -1,174 +1,178 @@
 package trustpubtest
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/domain"
 )
 
 func testTokenRoundTrip(t *testing.T, s Store) {
-	first, second := create(t, s), create(t, s, environment("prod"))
-	claims := NewClaims(t, func(r *domain.Registered, w *domain.Workload) {
-		r.Subject = "repo:ünï/☃:environment:a\"b\\c'd"
-		w.Details = map[string]string{"ref": "refs/heads/日本\"'\\", "empty": "", "sha": strings.Repeat("f", 1000)}
-	})
-	token := NewToken(claims, first, second)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	var configs []domain.GitHubConfig
+	for i := range 4 {
+		name := inPackage("p" + strconv.Itoa(i))
+		configs = append(configs, create(t, s, name), create(t, s, name, environment("prod")))
+	}
+	for _, claims := range []domain.Claims{
+		NewClaims(t),
+		NewClaims(t, func(r *domain.Registered, w *domain.Workload) {
+			r.Subject = "repo:ünï/☃:environment:a\"b\\c'd"
+			r.Issuer, r.JWTID = "https://ghes.example/_services/token", "'; -- \u2028 "+strings.Repeat("é", 100)
+			w.Details = map[string]string{"ref": "refs/heads/日本\"'\\<&>", "empty": "", "sha": strings.Repeat("f", 1000), "ünï": "x"}
+		}),
+		NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Details = nil }),
+	} {
+		token := save(t, s, claims, configs...)
 
-	found, err := s.FindToken(t.Context(), token.Hash)
+		found, err := s.FindToken(t.Context(), token.Hash)
 
-	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(token, found))
-	require.Equal(t, time.UTC, found.ExpiresAt.Location())
+		require.NoError(t, err)
+		requireToken(t, token, found)
+		require.Equal(t, time.UTC, found.IssuedAt.Location())
+		require.Equal(t, time.UTC, found.ExpiresAt.Location())
+		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
+	}
 }
 
 func testUnknownToken(t *testing.T, s Store) {
-	_, err := s.FindToken(t.Context(), domain.TokenHash{1})
-	requireKind(t, err, domain.KindNotFound, domain.CodeNotFound)
+	requireNoToken(t, s, domain.TokenHash{})
+	save(t, s, NewClaims(t))
+	requireNoToken(t, s, domain.TokenHash{1})
 }
 
-// testRace saves 64 tokens for one jti at once, in turn with each of the stores.
-func testRace(t *testing.T, stores ...Store) {
-	const calls = 64
-	config := create(t, stores[0])
-	claims := NewClaims(t)
-	tokens := make([]domain.AccessToken, calls)
-	errs := make([]error, calls)
-	begin := make(chan struct{})
-	var group sync.WaitGroup
-	for i := range calls {
-		tokens[i] = NewToken(claims, config)
-		group.Go(func() {
-			<-begin
-			errs[i] = stores[i%len(stores)].SaveToken(t.Context(), tokens[i], claims.UsedJTI())
-		})
+func testTokenIsolation(t *testing.T, s Store) {
+	token := save(t, s, NewClaims(t), create(t, s), create(t, s, inPackage("second")))
+	want := token
+	want.Grants, want.Publisher = slices.Clone(token.Grants), maps.Clone(token.Publisher)
+	spoil := func(t domain.AccessToken) {
+		t.Grants[0].Package.Name = "stolen"
+		t.Publisher["repository"] = "evil/evil"
 	}
-	close(begin)
-	group.Wait()
 
-	succeeded := 0
-	for i, err := range errs {
-		_, findErr := stores[0].FindToken(t.Context(), tokens[i].Hash)
-		if err == nil {
-			succeeded++
-			require.NoError(t, findErr)
-			continue
-		}
-		requireKind(t, err, domain.KindRefused, domain.CodeAlreadyUsed)
-		requireKind(t, findErr, domain.KindNotFound, domain.CodeNotFound)
-	}
-	require.Equal(t, 1, succeeded)
+	spoil(token)
+	found, err := s.FindToken(t.Context(), token.Hash)
+	require.NoError(t, err)
+	requireToken(t, want, found)
+
+	spoil(found)
+	found, err = s.FindToken(t.Context(), token.Hash)
+	require.NoError(t, err)
+	requireToken(t, want, found)
 }
 
 func testJTIPerIssuer(t *testing.T, s Store) {
-	config := create(t, s)
-	claims := NewClaims(t)
-	jti := claims.UsedJTI()
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), jti))
-
-	jti.Issuer = "https://ghes.example"
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), jti))
-	jti.ID = strings.ToLower(jti.ID)
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), jti), "a jti compares byte for byte")
+	claims := NewClaims(t, func(r *domain.Registered, _ *domain.Workload) { r.JWTID = "Jti" })
+	for _, jti := range []domain.UsedJTI{
+		{Issuer: Issuer, ID: "Jti"},
+		{Issuer: "https://ghes.example", ID: "Jti"},
+		{Issuer: Issuer, ID: "jti"},
+		{Issuer: Issuer, ID: "Jti "},
+		{Issuer: Issuer + "J", ID: "ti"},
+	} {
+		jti.ExpiresAt = claims.UsedJTI().ExpiresAt
+		require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti), "%q is another", jti)
+		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), jti))
+	}
 }
 
 func testSecondToken(t *testing.T, s Store) {
-	config := create(t, s)
 	claims := NewClaims(t)
-	first, second := NewToken(claims, config), NewToken(claims, config)
-	require.NoError(t, s.SaveToken(t.Context(), first, claims.UsedJTI()))
+	first, second := save(t, s, claims), NewToken(claims)
 
-	requireKind(t, s.SaveToken(t.Context(), second, claims.UsedJTI()), domain.KindRefused, domain.CodeAlreadyUsed)
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), second, claims.UsedJTI()))
 
-	_, err := s.FindToken(t.Context(), second.Hash)
-	requireKind(t, err, domain.KindNotFound, domain.CodeNotFound)
-	_, err = s.FindToken(t.Context(), first.Hash)
+	requireNoToken(t, s, second.Hash)
+	found, err := s.FindToken(t.Context(), first.Hash)
 	require.NoError(t, err)
+	requireToken(t, first, found)
 }
 
 func testExpiredRecord(t *testing.T, s Store) {
-	config := create(t, s)
 	claims := NewClaims(t)
 	jti := claims.UsedJTI()
 	jti.ExpiresAt = time.Unix(1, 0)
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims, config), jti))
+	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti))
 
-	jti.ExpiresAt = time.Now().Add(time.Hour)
-	requireKind(t, s.SaveToken(t.Context(), NewToken(claims, config), jti), domain.KindRefused, domain.CodeAlreadyUsed)
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
 }
 
 func testRepeatedSave(t *testing.T, s Store) {
-	config := create(t, s)
 	claims := NewClaims(t)
-	token := NewToken(claims, config)
+	token := save(t, s, claims, create(t, s))
 	for range 3 {
 		require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
 	}
+
 	found, err := s.FindToken(t.Context(), token.Hash)
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(token, found))
+	requireToken(t, token, found)
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
 }
 
 func testTakenHash(t *testing.T, s Store) {
-	config := create(t, s)
 	first, second := NewClaims(t), NewClaims(t)
-	token := NewToken(first, config)
-	require.NoError(t, s.SaveToken(t.Context(), token, first.UsedJTI()))
+	token := save(t, s, first)
+	taken := NewToken(second)
+	taken.Hash = token.Hash
 
-	requireFault(t, s.SaveToken(t.Context(), token, second.UsedJTI()))
+	requireFault(t, s.SaveToken(t.Context(), taken, second.UsedJTI()))
 
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(second, config), second.UsedJTI()), "the jti must not have been spent")
+	found, err := s.FindToken(t.Context(), token.Hash)
+	require.NoError(t, err)
+	requireToken(t, token, found)
+	require.NoError(t, s.SaveToken(t.Context(), NewToken(second), second.UsedJTI()), "the jti must not have been spent")
 }
 
 func testRevoke(t *testing.T, s Store) {
-	config := create(t, s)
 	claims := NewClaims(t)
-	token := NewToken(claims, config)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	token, other := save(t, s, claims, create(t, s)), save(t, s, NewClaims(t))
 	moment := Now().Add(time.Minute)
 
-	for i, want := range []bool{true, false} {
+	for i, want := range []bool{true, false, false} {
 		revoked, err := s.RevokeToken(t.Context(), token.Hash, moment.Add(time.Duration(i)*time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, want, revoked)
 	}
-	found, err := s.FindToken(t.Context(), token.Hash)
-	require.NoError(t, err)
-	require.Equal(t, moment, found.RevokedAt)
 	revoked, err := s.RevokeToken(t.Context(), domain.TokenHash{1}, moment)
 	require.NoError(t, err)
-	require.False(t, revoked)
-	requireKind(t, s.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()), domain.KindRefused, domain.CodeAlreadyUsed)
+	require.False(t, revoked, "the token is unknown")
+
+	found, err := s.FindToken(t.Context(), token.Hash)
+	require.NoError(t, err)
+	token.RevokedAt = moment
+	requireToken(t, token, found)
+	found, err = s.FindToken(t.Context(), other.Hash)
+	require.NoError(t, err)
+	requireToken(t, other, found)
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
 }
 
 func testDeletedConfig(t *testing.T, s Store) {
-	first, second := create(t, s), create(t, s, environment("prod"))
-	other := create(t, s, inPackage("other"))
-	claims := NewClaims(t)
-	token := NewToken(claims, first, second, other)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	configs := []domain.GitHubConfig{create(t, s), create(t, s, environment("prod")), create(t, s, inPackage("other"))}
+	token := save(t, s, NewClaims(t), configs...)
 
-	for i, config := range []domain.GitHubConfig{first, second, other} {
+	for i, config := range configs {
 		require.NoError(t, s.DeleteGitHubConfig(t.Context(), config.ID()))
 		found, err := s.FindToken(t.Context(), token.Hash)
 		require.NoError(t, err)
-		require.ElementsMatch(t, token.Grants[i+1:], found.Grants)
+		want := token
+		want.Grants = token.Grants[i+1:]
+		requireToken(t, want, found)
 	}
 }
 
 func testDeletedBeforeSave(t *testing.T, s Store) {
 	config := create(t, s)
-	claims := NewClaims(t)
-	token := NewToken(claims, config)
 	require.NoError(t, s.DeleteGitHubConfig(t.Context(), config.ID()))
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
-	create(t, s) // The same config again, which has another ID.
+	token := save(t, s, NewClaims(t), config)
+	again := create(t, s) // The same values under another ID.
+	require.NotEqual(t, config.ID(), again.ID())
 
 	found, err := s.FindToken(t.Context(), token.Hash)
 

@@ -1,0 +1,148 @@
+package trustpubtest
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// race calls do in so many goroutines at once, in turn with each of the stores, and
+// returns what each call returned.
+func race(calls int, stores []Store, do func(i int, s Store) error) []error {
+	errs := make([]error, calls)
+	begin := make(chan struct{})
+	var group sync.WaitGroup
+	for i := range calls {
+		group.Go(func() {
+			<-begin
+			errs[i] = do(i, stores[i%len(stores)])
+		})
+	}
+	close(begin)
+	group.Wait()
+	return errs
+}
+
+func testRace(t *testing.T, stores ...Store) {
+	const calls = 64
+	config := create(t, stores[0])
+	claims := NewClaims(t)
+	tokens := make([]domain.AccessToken, calls)
+	for i := range tokens {
+		tokens[i] = NewToken(claims, config)
+	}
+
+	errs := race(calls, stores, func(i int, s Store) error {
+		return s.SaveToken(t.Context(), tokens[i], claims.UsedJTI())
+	})
+
+	succeeded := 0
+	for i, err := range errs {
+		if err == nil {
+			succeeded++
+			found, err := stores[0].FindToken(t.Context(), tokens[i].Hash)
+			require.NoError(t, err)
+			requireToken(t, tokens[i], found)
+			continue
+		}
+		requireAlreadyUsed(t, err)
+		requireNoToken(t, stores[0], tokens[i].Hash)
+	}
+	require.Equal(t, 1, succeeded)
+}
+
+func testConfigLimitRace(t *testing.T, stores ...Store) {
+	var configs []domain.GitHubConfig
+	for i := range 20 {
+		configs = append(configs, NewGitHubConfig(t, inPackage("limited"), workflow(strconv.Itoa(i)+".yml")))
+	}
+
+	errs := race(len(configs), stores, func(i int, s Store) error {
+		_, err := s.CreateGitHubConfig(t.Context(), configs[i], application.MaxConfigsPerPackage)
+		return err
+	})
+
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+			continue
+		}
+		requireError(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
+	}
+	require.Equal(t, application.MaxConfigsPerPackage, made)
+	page, err := stores[0].ListGitHubConfigs(t.Context(), application.ListQuery{Package: configs[0].Package(), Limit: 100})
+	require.NoError(t, err)
+	require.Equal(t, made, page.Total)
+}
+
+func testDuplicateRace(t *testing.T, stores ...Store) {
+	config := NewGitHubConfig(t, inPackage("popular"))
+
+	errs := race(20, stores, func(_ int, s Store) error {
+		_, err := s.CreateGitHubConfig(t.Context(), config, application.MaxConfigsPerPackage)
+		return err
+	})
+
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+			continue
+		}
+		requireError(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
+	}
+	require.Equal(t, 1, made)
+}
+
+func testRevokeRace(t *testing.T, stores ...Store) {
+	token := save(t, stores[0], NewClaims(t))
+	revoked := make([]bool, 20)
+
+	errs := race(len(revoked), stores, func(i int, s Store) (err error) {
+		revoked[i], err = s.RevokeToken(t.Context(), token.Hash, Now())
+		return err
+	})
+
+	did := 0
+	for i, err := range errs {
+		require.NoError(t, err)
+		if revoked[i] {
+			did++
+		}
+	}
+	require.Equal(t, 1, did)
+}
+
+// testSeenByAll has each store do what another did before, and look for the result
+// with all of them.
+func testSeenByAll(t *testing.T, stores ...Store) {
+	for i, s := range stores {
+		next := stores[(i+1)%len(stores)]
+		config := create(t, s, inPackage("seen"))
+		claims := NewClaims(t)
+		token := save(t, s, claims, config)
+		requireAlreadyUsed(t, next.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()))
+		for _, other := range stores {
+			found, err := other.FindConfigs(t.Context(), claims)
+			require.NoError(t, err)
+			require.Contains(t, ids(found), config.ID())
+		}
+
+		revoked, err := next.RevokeToken(t.Context(), token.Hash, Now())
+		require.NoError(t, err)
+		require.True(t, revoked)
+		require.NoError(t, next.DeleteGitHubConfig(t.Context(), config.ID()))
+		for _, other := range stores {
+			found, err := other.FindToken(t.Context(), token.Hash)
+			require.NoError(t, err)
+			require.Equal(t, Now(), found.RevokedAt)
+			require.Empty(t, found.Grants)
+		}
+	}
+}
