@@ -3,13 +3,14 @@ package oidc
 import (
 	"context"
 	"crypto"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/trustpub/trustpub/domain"
 )
@@ -19,6 +20,8 @@ const (
 	requestTimeout = 5 * time.Second
 	// maxDocument bounds a document of an issuer; GitHub's key set has about 5 KiB.
 	maxDocument = 1 << 20
+	// maxHeader bounds the header of an answer.
+	maxHeader = 64 << 10
 )
 
 // fetcher fetches the key set of one issuer.
@@ -45,6 +48,7 @@ func newFetcher(cfg RemoteKeySetConfig) (*fetcher, error) {
 		}
 		own = own.Clone()
 		own.DisableKeepAlives = true
+		own.MaxResponseHeaderBytes = maxHeader
 		transport = own
 	}
 	return &fetcher{

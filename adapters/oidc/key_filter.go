@@ -5,13 +5,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
 )
 
 // Bounds of an RSA key: below, it can be broken; above, verifying is slow enough
@@ -37,7 +37,7 @@ type jwk struct {
 }
 
 // parse returns the usable keys of a key set by their IDs. Keys are decoded one by
-// one, so that one that can't be used never disables its neighbours. Of several
+// one, so that one that can't be used never disables its neighbours. Of different
 // keys with one ID none is kept, as it can't be told which one is meant. A set
 // without a usable key is an error.
 func (f keyFilter) parse(ctx context.Context, document []byte) (map[string]crypto.PublicKey, error) {
@@ -49,21 +49,22 @@ func (f keyFilter) parse(ctx context.Context, document []byte) (map[string]crypt
 		return nil, fmt.Errorf("decode: %w", err)
 	}
 	keys := map[string]crypto.PublicKey{}
-	seen := map[string]int{}
+	ambiguous := map[string]bool{}
 	for i, raw := range set.Keys {
 		id, key, err := f.key(raw)
 		if err != nil {
 			f.logger.DebugContext(ctx, "skipped a key of the key set", slog.Int("index", i), slog.String("key_id", printable(id)), slog.Any("reason", err))
 			continue
 		}
-		seen[id]++
+		first, taken := keys[id]
+		if taken && !key.Equal(first) {
+			ambiguous[id] = true
+		}
 		keys[id] = key
 	}
-	for id, times := range seen {
-		if times > 1 {
-			f.logger.WarnContext(ctx, "skipped keys that share one ID", slog.String("key_id", printable(id)))
-			delete(keys, id)
-		}
+	for id := range ambiguous {
+		f.logger.WarnContext(ctx, "skipped different keys that share one ID", slog.String("key_id", printable(id)))
+		delete(keys, id)
 	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("none of its %d keys can be used", len(set.Keys))
@@ -71,8 +72,13 @@ func (f keyFilter) parse(ctx context.Context, document []byte) (map[string]crypt
 	return keys, nil
 }
 
+// publicKey is what the public keys of the standard library have in common.
+type publicKey interface {
+	Equal(other crypto.PublicKey) bool
+}
+
 // key decodes one key, or says why it is skipped.
-func (f keyFilter) key(raw json.RawMessage) (string, crypto.PublicKey, error) {
+func (f keyFilter) key(raw json.RawMessage) (string, publicKey, error) {
 	var head jwk
 	err := json.Unmarshal(raw, &head)
 	if err != nil {
@@ -93,14 +99,15 @@ func (f keyFilter) key(raw json.RawMessage) (string, crypto.PublicKey, error) {
 	if err != nil {
 		return head.KeyID, nil, err
 	}
-	if !full.IsPublic() || !f.fits(full.Key) {
+	key, ok := full.Key.(publicKey)
+	if !ok || !f.fits(key) {
 		return head.KeyID, nil, errors.New("its type or its size is not usable")
 	}
-	return head.KeyID, full.Key, nil
+	return head.KeyID, key, nil
 }
 
 // fits reports whether an algorithm of the issuer can use the key.
-func (f keyFilter) fits(key crypto.PublicKey) bool {
+func (f keyFilter) fits(key publicKey) bool {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
 		bits := k.N.BitLen()

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 	"unicode"
@@ -90,6 +91,9 @@ func (v *Verifier) checkTimes(raw domain.RawClaims) (issuedAt, expiresAt time.Ti
 	case notBefore.After(latest), issuedAt.After(latest):
 		err = domain.Refuse(domain.CodeNotYetValid,
 			"The ID token is not valid before %s, and it is %s. Check the clocks.", stamp(later(notBefore, issuedAt)), stamp(now))
+	case !expiresAt.After(issuedAt):
+		err = domain.Refuse(domain.CodeInvalidClaim,
+			"The ID token expires at %s, which is not after %s, when it was issued.", stamp(expiresAt), stamp(issuedAt))
 	case expiresAt.Sub(issuedAt) > maxLifetime:
 		err = domain.Refuse(domain.CodeLifetimeTooLong,
 			"The ID token lives from %s to %s, which is longer than the 24 hours that are accepted.", stamp(issuedAt), stamp(expiresAt))
@@ -97,13 +101,21 @@ func (v *Verifier) checkTimes(raw domain.RawClaims) (issuedAt, expiresAt time.Ti
 	return issuedAt, expiresAt, err
 }
 
+// timeClaim reads a NumericDate (RFC 7519 section 2): seconds since 1970, maybe
+// with a fraction, which is cut off.
 func timeClaim(raw domain.RawClaims, name string) (time.Time, error) {
-	s, ok := seconds(raw[name])
+	number, ok := raw[name].(json.Number)
 	if !ok {
 		return time.Time{}, domain.Refuse(domain.CodeMissingClaim,
 			"The ID token lacks the claim %q, which must be a number of seconds since 1970.", name)
 	}
-	return time.Unix(s, 0).UTC(), nil
+	const year10000 = 253402300800
+	seconds, err := number.Float64()
+	if err != nil || seconds < 0 || seconds >= year10000 {
+		return time.Time{}, domain.Refuse(domain.CodeInvalidClaim,
+			"The claim %q of the ID token is %s, which is no number of seconds from 1970 to 9999.", name, printable(number.String()))
+	}
+	return time.Unix(int64(seconds), 0).UTC(), nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -78,6 +78,8 @@ type heldKeys struct {
 // fetch is one fetch that any number of requests may wait for.
 type fetch struct {
 	done chan struct{}
+	// forUnknownKey is set when an unknown key ID caused it, though keys were held.
+	forUnknownKey bool
 	// err may be read once done is closed.
 	err error
 }
@@ -158,25 +160,20 @@ func (s *RemoteKeySet) fetchForKey(ctx context.Context, loaded bool) *fetch {
 	if s.inFlight != nil {
 		return s.inFlight
 	}
-	now := s.now()
-	if now.Before(s.notBefore) {
+	if s.now().Before(s.notBefore) {
 		return nil
 	}
-	if loaded {
-		// The first load is not one for an unknown key, and starts no cool-down.
-		s.notBefore = now.Add(unknownKeyCoolDown)
-	}
-	return s.start(context.WithoutCancel(ctx))
+	return s.start(context.WithoutCancel(ctx), loaded)
 }
 
 // start begins a fetch. s.mu must be held, and no fetch be in flight.
-func (s *RemoteKeySet) start(ctx context.Context) *fetch {
-	f := &fetch{done: make(chan struct{})}
+func (s *RemoteKeySet) start(ctx context.Context, forUnknownKey bool) *fetch {
+	f := &fetch{done: make(chan struct{}), forUnknownKey: forUnknownKey}
 	s.inFlight = f
 	go func() {
 		keys, err := s.fetcher.fetch(ctx)
 		s.finish(f, keys, err)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			s.logger.WarnContext(ctx, "fetching the key set failed", slog.Any("error", err))
 		}
 	}()
@@ -188,10 +185,17 @@ func (s *RemoteKeySet) finish(f *fetch, keys map[string]crypto.PublicKey, err er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
+	pause := time.Duration(0)
+	switch {
+	case err != nil:
+		pause = failureCoolDown
+	case f.forUnknownKey:
+		pause = unknownKeyCoolDown
+	}
+	// A background fetch must not cut a pause short that unknown keys brought about.
+	s.notBefore = later(s.notBefore, now.Add(pause))
 	if err == nil {
 		s.held.Store(&heldKeys{keys: keys, loadedAt: now})
-	} else {
-		s.notBefore = now.Add(failureCoolDown)
 	}
 	f.err = err
 	s.inFlight = nil
@@ -202,14 +206,12 @@ func (s *RemoteKeySet) finish(f *fetch, keys map[string]crypto.PublicKey, err er
 // 15 minutes give or take a tenth, or a minute after a failure.
 func (s *RemoteKeySet) Run(ctx context.Context) {
 	for {
-		s.mu.Lock()
-		f := s.inFlight
-		if f == nil {
-			f = s.start(ctx)
+		f := s.refresh(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.done:
 		}
-		s.mu.Unlock()
-		<-f.done
-
 		wait := refreshInterval
 		if f.err != nil {
 			wait = retryInterval
@@ -223,4 +225,15 @@ func (s *RemoteKeySet) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// refresh begins a fetch, or joins the one that is going on. No pause holds it up:
+// Run calls it rarely enough.
+func (s *RemoteKeySet) refresh(ctx context.Context) *fetch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inFlight != nil {
+		return s.inFlight
+	}
+	return s.start(ctx, false)
 }

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -116,7 +114,7 @@ func (h header) check(algorithms []jose.SignatureAlgorithm) error {
 
 // unverified is a payload before its signature was verified. Its issuer may be
 // used to choose the keys, and for nothing else; the claims come out of it when
-// the verified payload is shown.
+// the verified payload is shown, and are not decoded again.
 type unverified struct {
 	payload []byte
 	claims  domain.RawClaims
@@ -132,18 +130,44 @@ func (u unverified) issuer() string {
 	return issuer
 }
 
-// verify returns the claims when the signature is the key's.
-func (t token) verify(key crypto.PublicKey, algorithms []jose.SignatureAlgorithm) (domain.RawClaims, error) {
+// verified returns the claims when payload, which was verified, is the very one
+// that they were decoded from.
+func (u unverified) verified(payload []byte) (domain.RawClaims, bool) {
+	return u.claims, bytes.Equal(payload, u.payload)
+}
+
+// signed is an ID token whose header was checked, ready for its key.
+type signed struct {
+	jws    *jose.JSONWebSignature
+	claims unverified
+}
+
+// check refuses a token whose header does not fit the algorithms of its issuer. A
+// key in the header (jwk, jku, x5u, x5c) is never used; one that can't even be
+// decoded makes the header malformed.
+func (t token) check(algorithms []jose.SignatureAlgorithm) (signed, error) {
+	err := t.header.check(algorithms)
+	if err != nil {
+		return signed{}, err
+	}
 	jws, err := jose.ParseSignedCompact(t.text, algorithms)
 	if err != nil {
-		return nil, malformed("its header can't be read")
+		return signed{}, malformed("its header has a member that can't be read")
 	}
-	payload, err := jws.Verify(key)
-	if err != nil || !bytes.Equal(payload, t.claims.payload) {
+	return signed{jws: jws, claims: t.claims}, nil
+}
+
+// verify returns the claims when the signature is the key's. That the key is of a
+// kind that the algorithm takes is checked too: an RSA key never serves as the
+// secret of an HMAC.
+func (s signed) verify(key crypto.PublicKey) (domain.RawClaims, error) {
+	payload, err := s.jws.Verify(key)
+	claims, same := s.claims.verified(payload)
+	if err != nil || !same {
 		return nil, domain.Refuse(domain.CodeInvalidSignature,
 			"The signature of the ID token is not its issuer's. Send the token of the CI provider as it is.")
 	}
-	return t.claims.claims, nil
+	return claims, nil
 }
 
 // printable shortens untrusted text for a message that shows it in quotes.
@@ -153,19 +177,4 @@ func printable(s string) string {
 		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
-}
-
-// seconds reads a NumericDate (RFC 7519 section 2): seconds since the epoch, maybe
-// with a fraction, which is cut off. It must lie within the years 1970 to 9999.
-func seconds(v any) (int64, bool) {
-	number, ok := v.(json.Number)
-	if !ok {
-		return 0, false
-	}
-	f, err := strconv.ParseFloat(number.String(), 64)
-	const year10000 = 253402300800
-	if err != nil || !(f >= 0 && f < year10000) {
-		return 0, false
-	}
-	return int64(f), true
 }

@@ -152,7 +152,7 @@ func (v *Verifier) Verify(ctx context.Context, idToken string) (domain.Claims, e
 		return domain.Claims{}, domain.Refuse(domain.CodeUnsupportedIssuer,
 			"The issuer %q of the ID token is not enabled at this registry. Run the job at a CI provider that the registry supports.", printable(token.claims.issuer()))
 	}
-	err = token.header.check(source.algorithms)
+	signed, err := token.check(source.algorithms)
 	if err != nil {
 		return domain.Claims{}, err
 	}
@@ -160,7 +160,7 @@ func (v *Verifier) Verify(ctx context.Context, idToken string) (domain.Claims, e
 	if err != nil {
 		return domain.Claims{}, err
 	}
-	raw, err := token.verify(key, source.algorithms)
+	raw, err := signed.verify(key)
 	if err != nil {
 		return domain.Claims{}, err
 	}

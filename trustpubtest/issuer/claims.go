@@ -27,9 +27,11 @@ func (c Claims) Without(name string) Claims {
 	return c
 }
 
-// GitHubClaims returns all the claims that GitHub Actions puts into an ID token, for
-// the workflow release.yml of octo-org/octo-repo, without an environment. aud is
-// "crates.io", jti is new each time, and the token lives for five minutes from now.
+// GitHubClaims returns the claims that GitHub Actions puts into every ID token, for
+// the workflow release.yml of octo-org/octo-repo. aud is "crates.io", jti is new each
+// time, and the token lives for five minutes from now. Some jobs have more:
+// environment and environment_node_id, enterprise and enterprise_id, and
+// repo_property_NAME for each custom property of the repository.
 func (i *Issuer) GitHubClaims() Claims {
 	now := i.cfg.Now().Unix()
 	return Claims{
@@ -51,6 +53,7 @@ func (i *Issuer) GitHubClaims() Claims {
 		"repository_visibility": "public",
 		"actor":                 "octocat",
 		"actor_id":              "12",
+		"check_run_id":          "56789012345",
 		"run_id":                "1234567890",
 		"run_number":            "10",
 		"run_attempt":           "2",

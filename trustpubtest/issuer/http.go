@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Fault is how a document is served wrongly. The zero value is no fault.
+// Fault is how a document is served wrongly. The zero value is no fault. Fields can
+// be combined: after the delay, status, location and body are sent.
 type Fault struct {
 	// Hang answers nothing until the client or the issuer goes away.
 	Hang bool
@@ -20,7 +21,8 @@ type Fault struct {
 	Status int
 	// Location is where a Status of 3xx redirects to.
 	Location string
-	// Body is answered instead of the document.
+	// Body is answered instead of the document: one that is broken or huge, a discovery
+	// document of another issuer, an empty key set.
 	Body []byte
 }
 
@@ -31,7 +33,9 @@ func (i *Issuer) SetFault(d Document, f Fault) {
 	i.faults[d] = f
 }
 
-func (i *Issuer) handler() http.Handler {
+// Handler serves discovery, the key set and the endpoint for ID tokens. Where the
+// issuer URL has a path, strip it (http.StripPrefix).
+func (i *Issuer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 		i.serve(w, r, Discovery, func() []byte {

@@ -24,10 +24,16 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Config holds what an [Issuer] needs; the zero value is usable.
+// Config holds what an [Issuer] needs. The zero value is what [Start] needs.
 type Config struct {
-	// Address is where the issuer listens. Empty is a free port of 127.0.0.1.
+	// Address is where an issuer made by [Start] listens. Empty is a free port of
+	// 127.0.0.1.
 	Address string
+	// URL is the issuer URL of an issuer made by [New]. Start finds its own.
+	URL string
+	// GenerateKey makes a signing key. Nil makes an RSA key of 2048 bits, which takes
+	// a good part of a second: tests that need many issuers can share a key here.
+	GenerateKey func() (*rsa.PrivateKey, error)
 	// Now is the clock for the times in claims. Nil is time.Now.
 	Now func() time.Time
 	// Claims are what an ID token from the request endpoint says, but for aud, jti and
@@ -35,22 +41,22 @@ type Config struct {
 	Claims func() Claims
 }
 
-// Issuer is a running OIDC issuer. It is safe for concurrent use.
+// Issuer is an OIDC issuer. It is safe for concurrent use.
 type Issuer struct {
 	cfg          Config
-	listener     net.Listener
 	server       *http.Server
 	url          string
 	requestToken string
 	stop         chan struct{}
 	stopOnce     sync.Once
 
-	mu      sync.Mutex
-	keys    []key
-	extra   []json.RawMessage
-	faults  map[Document]Fault
-	counts  map[Document]int
-	rotated int
+	mu        sync.Mutex
+	signer    key
+	published []key
+	extra     []json.RawMessage
+	faults    map[Document]Fault
+	counts    map[Document]int
+	rotated   int
 }
 
 type key struct {
@@ -69,9 +75,6 @@ const (
 
 // Start makes an issuer with one key and begins to listen.
 func Start(cfg Config) (*Issuer, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	if cfg.Address == "" {
 		cfg.Address = "127.0.0.1:0"
 	}
@@ -80,10 +83,31 @@ func Start(cfg Config) (*Issuer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuer: listen: %w", err)
 	}
+	cfg.URL = "http://" + listener.Addr().String()
+	i, err := New(cfg)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	i.server = &http.Server{Handler: i.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = i.server.Serve(listener) }()
+	return i, nil
+}
+
+// New makes an issuer with one key that listens nowhere: whoever calls it serves
+// [Issuer.Handler] at cfg.URL.
+func New(cfg Config) (*Issuer, error) {
+	if cfg.URL == "" {
+		return nil, errors.New("issuer: URL is missing")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.GenerateKey == nil {
+		cfg.GenerateKey = func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }
+	}
 	i := &Issuer{
 		cfg:          cfg,
-		listener:     listener,
-		url:          "http://" + listener.Addr().String(),
+		url:          cfg.URL,
 		requestToken: randomHex(),
 		stop:         make(chan struct{}),
 		faults:       map[Document]Fault{},
@@ -92,12 +116,10 @@ func Start(cfg Config) (*Issuer, error) {
 	if i.cfg.Claims == nil {
 		i.cfg.Claims = i.GitHubClaims
 	}
-	_, err = i.Rotate()
+	_, err := i.Rotate()
 	if err != nil {
-		return nil, errors.Join(err, listener.Close())
+		return nil, err
 	}
-	i.server = &http.Server{Handler: i.handler(), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = i.server.Serve(listener) }()
 	return i, nil
 }
 
@@ -105,6 +127,9 @@ func Start(cfg Config) (*Issuer, error) {
 // may be called more than once.
 func (i *Issuer) Close() error {
 	i.stopOnce.Do(func() { close(i.stop) })
+	if i.server == nil {
+		return nil
+	}
 	return i.server.Close()
 }
 
@@ -121,23 +146,24 @@ func (i *Issuer) RequestToken() string { return i.requestToken }
 // Rotate makes a new key that signs from now on, and returns its ID. The old keys
 // stay in the key set until they are withdrawn.
 func (i *Issuer) Rotate() (string, error) {
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	private, err := i.cfg.GenerateKey()
 	if err != nil {
 		return "", fmt.Errorf("issuer: generate key: %w", err)
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.rotated++
-	id := fmt.Sprintf("key-%d-%s", i.rotated, randomHex()[:8])
-	i.keys = append(i.keys, key{id: id, private: private})
-	return id, nil
+	i.signer = key{id: fmt.Sprintf("key-%d-%s", i.rotated, randomHex()[:8]), private: private}
+	i.published = append(i.published, i.signer)
+	return i.signer.id, nil
 }
 
-// Withdraw takes a key out of the key set.
+// Withdraw takes a key out of the key set. If it is the one that signs it goes on
+// signing, as a thief would.
 func (i *Issuer) Withdraw(keyID string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.keys = slices.DeleteFunc(i.keys, func(k key) bool { return k.id == keyID })
+	i.published = slices.DeleteFunc(i.published, func(k key) bool { return k.id == keyID })
 }
 
 // KeyID returns the ID of the key that signs.
@@ -149,7 +175,7 @@ func (i *Issuer) PublicKey() *rsa.PublicKey { return &i.signing().private.Public
 func (i *Issuer) signing() key {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.keys[len(i.keys)-1]
+	return i.signer
 }
 
 // AddToKeySet adds raw JSON to the keys of the key set, such as a key that can't be
@@ -172,7 +198,7 @@ func (i *Issuer) keySet() []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	all := slices.Clone(i.extra)
-	for _, k := range i.keys {
+	for _, k := range i.published {
 		public := jose.JSONWebKey{Key: &k.private.PublicKey, KeyID: k.id, Algorithm: "RS256", Use: "sig"}
 		all = append(all, mustJSON(public))
 	}

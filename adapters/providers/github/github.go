@@ -25,6 +25,9 @@ var recorded = [...]string{
 	"runner_environment", "sha", "workflow", "workflow_ref", "workflow_sha",
 }
 
+// maxID is the most digits of an ID; those of an int64 are 19.
+const maxID = 20
+
 // maxRecorded is the longest value in bytes that is recorded.
 const maxRecorded = 1024
 
@@ -61,11 +64,11 @@ func (p *Provider) Workload(raw domain.RawClaims) (domain.Workload, error) {
 	if err != nil {
 		return domain.Workload{}, err
 	}
-	ownerID, err := raw.String("repository_owner_id")
+	ownerID, err := readID(raw.String, "repository_owner_id")
 	if err != nil {
 		return domain.Workload{}, err
 	}
-	repositoryID, err := raw.OptionalString("repository_id")
+	repositoryID, err := readID(raw.OptionalString, "repository_id")
 	if err != nil {
 		return domain.Workload{}, err
 	}
@@ -113,7 +116,27 @@ func readRepository(raw domain.RawClaims) (domain.Repository, error) {
 	if err != nil {
 		return domain.Repository{}, invalid("repository", err)
 	}
+	owner, err := raw.OptionalString("repository_owner")
+	if err != nil {
+		return domain.Repository{}, err
+	}
+	stated := domain.Repository{Owner: owner, Name: repository.Name}
+	if owner != "" && stated.Key() != repository.Key() {
+		return domain.Repository{}, invalid("repository_owner", errors.New("it is not the owner that the claim repository names"))
+	}
 	return repository, nil
+}
+
+// readID reads an immutable ID of GitHub's: a string of decimal digits.
+func readID(read func(string) (string, error), name string) (string, error) {
+	id, err := read(name)
+	if err != nil {
+		return "", err
+	}
+	if strings.Trim(id, "0123456789") != "" || len(id) > maxID {
+		return "", invalid(name, errors.New("it is not a number in digits"))
+	}
+	return id, nil
 }
 
 // readWorkflow returns the file name of the workflow that was triggered.
