@@ -10,3 +10,5 @@ import (
 func TestStore(t *testing.T) {
 	trustpubtest.TestStore(t, func(*testing.T) trustpubtest.Store { return memory.New() })
 }
+
+func BenchmarkStore(b *testing.B) { trustpubtest.BenchmarkStore(b, memory.New()) }

@@ -1,0 +1,127 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/adapters/sqlite"
+	"github.com/trustpub/trustpub/domain"
+	"github.com/trustpub/trustpub/trustpubtest"
+)
+
+func execute(t *testing.T, db *sqlite.DB, statements string) {
+	t.Helper()
+	_, err := db.Writer().ExecContext(t.Context(), statements)
+	require.NoError(t, err)
+}
+
+func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
+	for _, test := range []struct{ name, fault, repair string }{
+		{
+			"between the two inserts",
+			`create trigger fault before insert on trustpub_tokens begin select raise(fail, 'injected'); end`,
+			`drop trigger fault`,
+		},
+		{
+			"after both inserts",
+			`create trigger fault after insert on trustpub_tokens begin select raise(rollback, 'injected'); end`,
+			`drop trigger fault`,
+		},
+		{
+			"of the first insert, by another constraint",
+			`create unique index fault on trustpub_used_jtis (issuer)`,
+			`drop index fault`,
+		},
+		{
+			"of the second insert, by another constraint",
+			`create unique index fault on trustpub_tokens (issuer)`,
+			`drop index fault`,
+		},
+		{
+			"of the commit",
+			`create table fault (id integer references trustpub_tokens (id) deferrable initially deferred);
+			create trigger fault after insert on trustpub_tokens begin insert into fault values (-1); end`,
+			`drop trigger fault`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db := open(t, newFile(t))
+			store := sqlite.NewStore(db)
+			first := trustpubtest.NewClaims(t)
+			require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(first), first.UsedJTI()))
+			execute(t, db, test.fault)
+			claims := trustpubtest.NewClaims(t)
+			token := trustpubtest.NewToken(claims)
+
+			err := store.SaveToken(t.Context(), token, claims.UsedJTI())
+			require.Error(t, err)
+			require.Equal(t, domain.KindInternal, domain.KindOf(err), "%v", err)
+			_, err = store.FindToken(t.Context(), token.Hash)
+			require.Equal(t, domain.KindNotFound, domain.KindOf(err), "%v", err)
+
+			execute(t, db, test.repair)
+			other := trustpubtest.NewToken(claims)
+			require.NoError(t, store.SaveToken(t.Context(), other, claims.UsedJTI()))
+			requireStored(t, store, other.Hash)
+		})
+	}
+}
+
+func requireStored(t *testing.T, store *sqlite.Store, hash domain.TokenHash) {
+	t.Helper()
+	_, err := store.FindToken(t.Context(), hash)
+	require.NoError(t, err)
+}
+
+// lock takes the write lock, as another process does, until the function that it
+// returns is called.
+func lock(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	tx, err := open(t, path).Writer().BeginTx(t.Context(), &sql.TxOptions{})
+	require.NoError(t, err)
+	return func() { require.NoError(t, tx.Rollback()) }
+}
+
+func TestAWriteThatWaitsForAnotherProcessEndsWithItsContext(t *testing.T) {
+	path := newFile(t)
+	store := sqlite.NewStore(open(t, path))
+	config, err := store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t), 5)
+	require.NoError(t, err)
+	claims := trustpubtest.NewClaims(t)
+	unlock := lock(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+
+	err = store.SaveToken(ctx, trustpubtest.NewToken(claims), claims.UsedJTI())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = store.RemoveExpired(ctx, trustpubtest.Now(), 1)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = store.GitHubConfig(t.Context(), config.ID())
+	require.NoError(t, err, "a read does not wait")
+
+	unlock()
+	require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()))
+}
+
+func TestAWriteWaitsForAnotherProcessLongerThanTheBusyTimeout(t *testing.T) {
+	path := newFile(t)
+	db := open(t, path)
+	execute(t, db, `pragma busy_timeout = 1`)
+	store := sqlite.NewStore(db)
+	claims := trustpubtest.NewClaims(t)
+	unlock := lock(t, path)
+	saved := make(chan error)
+	go func() { saved <- store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()) }()
+
+	select {
+	case err := <-saved:
+		require.FailNow(t, "it must wait", "%v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	unlock()
+	require.NoError(t, <-saved)
+}

@@ -1,0 +1,71 @@
+package trustpubtest
+
+import (
+	"crypto/sha256"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/domain"
+)
+
+// BenchmarkStore measures what an exchange asks of an empty store: finding the
+// configs of a repository among those of a hundred, and saving a token, by one caller
+// and by several at once; and, for the use of a token, finding it.
+func BenchmarkStore(b *testing.B, s Store) {
+	var config domain.GitHubConfig
+	for i := range 100 {
+		var err error
+		config, err = s.CreateGitHubConfig(b.Context(), NewGitHubConfig(b, func(p *domain.GitHubConfigParams) {
+			p.Package.Name, p.Repository = "p"+strconv.Itoa(i), "r"+strconv.Itoa(i)
+		}), 1)
+		require.NoError(b, err)
+	}
+	claims := NewClaims(b, func(_ *domain.Registered, w *domain.Workload) { w.Repository = config.Repository() })
+	var count atomic.Int64
+	save := func() (domain.TokenHash, error) {
+		token, jti := NewToken(claims, config), claims.UsedJTI()
+		jti.ID = strconv.FormatInt(count.Add(1), 10)
+		token.Hash = sha256.Sum256([]byte(jti.ID))
+		return token.Hash, s.SaveToken(b.Context(), token, jti)
+	}
+	hash, err := save()
+	require.NoError(b, err)
+
+	run := func(name string, do func() error) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				err := do()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	run("FindConfigs", func() error {
+		_, err := s.FindConfigs(b.Context(), claims)
+		return err
+	})
+	run("SaveToken", func() error {
+		_, err := save()
+		return err
+	})
+	b.Run("SaveTokenAtOnce", func(b *testing.B) {
+		b.SetParallelism(8)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				_, err := save()
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+	run("FindToken", func() error {
+		_, err := s.FindToken(b.Context(), hash)
+		return err
+	})
+}
