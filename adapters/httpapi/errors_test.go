@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,7 +34,7 @@ func TestEachKindOfErrorHasItsStatusInBothDialects(t *testing.T) {
 		{domain.KindUnavailable, 503, "temporarily_unavailable"},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprint(tt.wantStatus), func(t *testing.T) {
+		t.Run(strconv.Itoa(tt.wantStatus), func(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t, func(cfg *httpapi.Config) {
 				cfg.Exchange = contextKeeper{func(context.Context) error {
@@ -49,13 +50,11 @@ func TestEachKindOfErrorHasItsStatusInBothDialects(t *testing.T) {
 				formTo("/oauth/token", exchangeForm(nil).Encode()),
 			} {
 				// Not all of these are documented: an exchange has no conflicts.
-				recorder := httptest.NewRecorder()
-				r.api.ServeHTTP(recorder, q.http())
-				response := recorder.Result()
+				response := r.send(t, q)
 				require.Equal(t, tt.wantStatus, response.StatusCode)
 				require.Equal(t, tt.wantStatus == 401, response.Header.Get("Www-Authenticate") == "Bearer")
 				require.Equal(t, tt.wantStatus == 503, response.Header.Get("Retry-After") == "5")
-				require.NotContains(t, bodyOf(t, response), "a cause")
+				require.NotContains(t, response.Body, "a cause")
 				got := read(t, response)
 				if q.target == tokensPath {
 					require.Equal(t, wantMessage, got.Errors[0].Detail)
@@ -77,7 +76,7 @@ func TestAnErrorThatNobodyClassifiedIsAnInternalError(t *testing.T) {
 	})
 	response := r.do(t, jsonTo(http.MethodPut, tokensPath, `{"jwt":"x"}`))
 	require.Equal(t, http.StatusInternalServerError, response.StatusCode)
-	require.Equal(t, `{"errors":[{"detail":"internal error","code":"internal_error"}]}`+"\n", bodyOf(t, response))
+	require.JSONEq(t, `{"errors":[{"detail":"internal error","code":"internal_error"}]}`, response.Body)
 }
 
 func TestAHandlerThatAbortsIsLeftToTheServer(t *testing.T) {

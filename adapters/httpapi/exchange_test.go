@@ -36,11 +36,11 @@ type answer struct {
 	Active      *bool  `json:"active"`
 }
 
-func read(t testing.TB, response *http.Response) answer {
-	t.Helper()
+func read(tb testing.TB, response reply) answer {
+	tb.Helper()
 	var a answer
-	body := bodyOf(t, response)
-	require.NoError(t, json.Unmarshal([]byte(body), &a), body)
+	body := response.Body
+	require.NoError(tb, json.Unmarshal([]byte(body), &a), body)
 	return a
 }
 
@@ -111,14 +111,14 @@ func exchangeForm(change func(url.Values)) url.Values {
 	return values
 }
 
-func exchangeObject(t testing.TB, change func(url.Values)) string {
-	t.Helper()
+func exchangeObject(tb testing.TB, change func(url.Values)) string {
+	tb.Helper()
 	object := map[string]string{}
 	for name, values := range exchangeForm(change) {
 		object[name] = values[0]
 	}
 	b, err := json.Marshal(object)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(b)
 }
 
@@ -200,7 +200,7 @@ func withoutEmpty(t *testing.T, change func(url.Values)) string {
 	})
 }
 
-func requireOAuthError(t *testing.T, want string, response *http.Response) {
+func requireOAuthError(t *testing.T, want string, response reply) {
 	t.Helper()
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
 	got := read(t, response)
@@ -225,7 +225,7 @@ func TestTokenExchangeAccepts(t *testing.T) {
 		{"itself as resource", both, set("resource", "https://crates.io")},
 		{"an empty scope as none", both, set("scope", "")},
 		{"a scope that narrows", "publish:cargo/serde", set("scope", "publish:cargo/serde")},
-		{"a scope of all, in another order, one of them twice", both, set("scope", "publish:cargo/serde_json publish:cargo/serde publish:cargo/serde")},
+		{"a scope of all, in another order, one of them twice", both, set("scope", "publish:cargo/serde publish:cargo/serde_json publish:cargo/serde")},
 		{"a parameter that is unknown", both, set("client_id", "x")},
 	}
 	for _, tt := range tests {
@@ -239,7 +239,7 @@ func TestTokenExchangeAccepts(t *testing.T) {
 			}
 			for _, q := range requests {
 				response := newRegistry(t).do(t, q)
-				require.Equal(t, http.StatusOK, response.StatusCode, bodyOf(t, response))
+				require.Equal(t, http.StatusOK, response.StatusCode, response.Body)
 				got := read(t, response)
 				require.Equal(t, tt.scope, got.Scope)
 				require.Equal(t, accessToken, got.AccessToken)

@@ -51,7 +51,8 @@ func (s *store) FindConfigs(_ context.Context, claims domain.Claims) ([]domain.C
 	unlock, err := s.lock()
 	defer unlock()
 	var found []domain.Config
-	for _, c := range s.configs {
+	for i := range s.configs {
+		c := s.configs[i]
 		if c.Issuer() == claims.Issuer() && c.Repository().Key() == claims.Repository().Key() {
 			found = append(found, c)
 		}
@@ -66,7 +67,8 @@ func (s *store) CreateGitHubConfig(_ context.Context, config domain.GitHubConfig
 		return domain.GitHubConfig{}, err
 	}
 	count := 0
-	for _, c := range s.configs {
+	for i := range s.configs {
+		c := s.configs[i]
 		if c.Package() != config.Package() {
 			continue
 		}
@@ -119,7 +121,8 @@ func (s *store) ListGitHubConfigs(_ context.Context, query application.ListQuery
 	unlock, err := s.lock()
 	defer unlock()
 	var page application.GitHubConfigPage
-	for _, c := range s.configs {
+	for i := range s.configs {
+		c := s.configs[i]
 		if c.Package() != query.Package {
 			continue
 		}

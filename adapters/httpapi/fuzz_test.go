@@ -11,10 +11,10 @@ import (
 
 // requireSane fails when an answer to whatever input is a 500, or is not of the
 // form that the OpenAPI document says, which do has checked already.
-func requireSane(t *testing.T, response *http.Response) {
+func requireSane(t *testing.T, response reply) {
 	t.Helper()
 	require.Less(t, response.StatusCode, http.StatusInternalServerError)
-	body := bodyOf(t, response)
+	body := response.Body
 	if body != "" {
 		require.True(t, json.Valid([]byte(body)), body)
 	}
@@ -29,8 +29,8 @@ func fuzzTarget(f *testing.F, seeds []string, requests ...func(string) call) {
 	}
 	r := newRegistry(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, make := range requests {
-			requireSane(t, r.do(t, make(text)))
+		for _, request := range requests {
+			requireSane(t, r.do(t, request(text)))
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 
 // configBody returns a good request for a config, with the members of change
 // added, replaced or, where nil, left out.
-func configBody(t testing.TB, change map[string]json.RawMessage) string {
-	t.Helper()
+func configBody(tb testing.TB, change map[string]json.RawMessage) string {
+	tb.Helper()
 	members := map[string]json.RawMessage{
 		"crate": raw(`"left-pad"`), "repository_owner": raw(`"octo"`), "repository_name": raw(`"pad"`), "workflow_filename": raw(`"release.yml"`),
 	}
@@ -25,7 +26,7 @@ func configBody(t testing.TB, change map[string]json.RawMessage) string {
 		}
 	}
 	b, err := json.Marshal(map[string]any{"github_config": members})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(b)
 }
 
@@ -43,9 +44,9 @@ type shownConfig struct {
 	Environment     *string `json:"environment"`
 }
 
-func (r *registry) create(t testing.TB, body string) *http.Response {
-	t.Helper()
-	return r.do(t, jsonTo(http.MethodPost, configsPath, body).bearer(adminToken))
+func (r *registry) create(tb testing.TB, body string) reply {
+	tb.Helper()
+	return r.do(tb, jsonTo(http.MethodPost, configsPath, body).bearer(adminToken))
 }
 
 func TestCreateRefusesAConfigThatBreaksARule(t *testing.T) {
@@ -91,7 +92,7 @@ func TestCreateRefusesAConfigThatBreaksARule(t *testing.T) {
 		{"owner ID not a number", members{"repository_owner_id": raw(`true`)}},
 		{"owner ID an array", members{"repository_owner_id": raw(`[1]`)}},
 		{"issuer that is not enabled", members{"issuer": raw(`"https://example.com"`)}},
-		{"unknown member", members{"environmnet": raw(`"prod"`)}},
+		{"unknown member", members{"environments": raw(`"prod"`)}},
 		{"member in capitals", members{"Environment": raw(`"prod"`)}},
 		{"member of the answer", members{"id": raw(`1`)}},
 	}
@@ -146,11 +147,11 @@ func TestCreateAccepts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			response := newRegistry(t).create(t, configBody(t, tt.change))
-			require.Equal(t, http.StatusOK, response.StatusCode, bodyOf(t, response))
+			require.Equal(t, http.StatusOK, response.StatusCode, response.Body)
 			var got struct {
 				GitHubConfig shownConfig `json:"github_config"`
 			}
-			require.NoError(t, json.Unmarshal([]byte(bodyOf(t, response)), &got))
+			require.NoError(t, json.Unmarshal([]byte(response.Body), &got))
 			tt.want.ID, tt.want.Crate, tt.want.Package, tt.want.RepositoryOwner = 3, "left-pad", "left-pad", "octo"
 			require.Equal(t, tt.want, got.GitHubConfig)
 		})
@@ -224,7 +225,7 @@ func TestListPagesThroughAllConfigsOldestFirst(t *testing.T) {
 		response := r.do(t, bare(http.MethodGet, configsPath+query).bearer(adminToken))
 		require.Equal(t, http.StatusOK, response.StatusCode)
 		var got page
-		require.NoError(t, json.Unmarshal([]byte(bodyOf(t, response)), &got))
+		require.NoError(t, json.Unmarshal([]byte(response.Body), &got))
 		require.Equal(t, 5, got.Meta.Total)
 		for _, config := range got.GitHubConfigs {
 			seen = append(seen, config.ID)
@@ -236,7 +237,7 @@ func TestListPagesThroughAllConfigsOldestFirst(t *testing.T) {
 		query = *got.Meta.NextPage
 		values, err := url.ParseQuery(strings.TrimPrefix(query, "?"))
 		require.NoError(t, err)
-		require.Equal(t, url.Values{"crate": {"@scope/left-pad"}, "per_page": {"2"}, "ecosystem": {"npm"}, "seek": {fmt.Sprint(seen[len(seen)-1])}}, values)
+		require.Equal(t, url.Values{"crate": {"@scope/left-pad"}, "per_page": {"2"}, "ecosystem": {"npm"}, "seek": {strconv.FormatInt(seen[len(seen)-1], 10)}}, values)
 	}
 	require.Equal(t, []int64{3, 4, 5, 6, 7}, seen)
 }

@@ -94,9 +94,11 @@ func (cfg *Config) fillIn() {
 	}
 }
 
-// API is the HTTP API: an http.Handler that is safe for concurrent use. Its paths
-// begin with /api/, /oauth/ and /.well-known/; a host that serves it under a prefix
-// wraps it in http.StripPrefix, and sets Config.Issuer to the URL with that prefix.
+// API is the HTTP API: an http.Handler that is safe for concurrent use, with the
+// paths of its OpenAPI document. A host that serves it under a prefix wraps it in
+// http.StripPrefix, sets Config.Issuer to the URL with that prefix, and serves the
+// metadata also where RFC 8414 section 3.1 looks for it then: at
+// /.well-known/oauth-authorization-server followed by the prefix.
 type API struct {
 	cfg   Config
 	echo  *echo.Echo

@@ -60,7 +60,7 @@ func TestWithoutAuthenticatorsTheirEndpointsAreClosedAndSayHowToOpenThem(t *test
 		for _, q := range requests {
 			response := r.do(t, q)
 			require.Equal(t, http.StatusForbidden, response.StatusCode)
-			body := bodyOf(t, response)
+			body := response.Body
 			require.Contains(t, body, setting)
 			require.Contains(t, body, "not_enabled")
 		}

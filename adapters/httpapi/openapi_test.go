@@ -29,28 +29,27 @@ var openAPIRouter = sync.OnceValues(func() (routers.Router, error) {
 // checkAgainstOpenAPI fails the test when the document does not describe that
 // answer to q. What the document leaves to its introduction is not looked at:
 // HEAD, OPTIONS, and paths and methods that do not exist.
-func checkAgainstOpenAPI(t testing.TB, q call, response *http.Response) {
-	t.Helper()
+func checkAgainstOpenAPI(tb testing.TB, q call, response reply) {
+	tb.Helper()
 	router, err := openAPIRouter()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	if response.StatusCode == http.StatusMethodNotAllowed || q.method == http.MethodHead || q.method == http.MethodOptions {
 		return
 	}
 	r := q.http()
 	route, params, err := router.FindRoute(r)
 	if err != nil {
-		require.Equal(t, http.StatusNotFound, response.StatusCode, "%s %s is not in the OpenAPI document", q.method, q.target)
+		require.Equal(tb, http.StatusNotFound, response.StatusCode, "%s %s is not in the OpenAPI document", q.method, q.target)
 		return
 	}
-	body := bodyOf(t, response)
-	err = openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+	err = openapi3filter.ValidateResponse(tb.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
 		Status:                 response.StatusCode,
 		Header:                 response.Header,
-		Body:                   io.NopCloser(strings.NewReader(body)),
+		Body:                   io.NopCloser(strings.NewReader(response.Body)),
 		Options:                &openapi3filter.Options{IncludeResponseStatus: true},
 	})
-	require.NoError(t, err, "%s %s answered %d %s", q.method, q.target, response.StatusCode, body)
+	require.NoError(tb, err, "%s %s answered %d %s", q.method, q.target, response.StatusCode, response.Body)
 }
 
 func TestOpenAPIDocumentIsValid(t *testing.T) {
@@ -99,7 +98,7 @@ func TestOpenAPIDocumentIsServed(t *testing.T) {
 	t.Parallel()
 	response := newRegistry(t).do(t, bare(http.MethodGet, "/openapi.json"))
 	require.Equal(t, http.StatusOK, response.StatusCode)
-	require.True(t, bytes.Equal(openapi.Document(), []byte(bodyOf(t, response))))
+	require.True(t, bytes.Equal(openapi.Document(), []byte(response.Body)))
 }
 
 // A check that can't fail would prove nothing.

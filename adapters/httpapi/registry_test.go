@@ -68,37 +68,37 @@ type registry struct {
 
 // newRegistry returns a registry in which octo/app may publish the crates serde
 // and serde_json, with change applied to the API's configuration.
-func newRegistry(t testing.TB, change ...func(*httpapi.Config)) *registry {
-	t.Helper()
+func newRegistry(tb testing.TB, change ...func(*httpapi.Config)) *registry {
+	tb.Helper()
 	r := &registry{store: newStore(), logs: &logs{}, now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return r.now }
 	prefix, err := domain.NewTokenPrefix(domain.DefaultTokenPrefix)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 
 	exchange, err := application.NewExchangeService(application.ExchangeConfig{
-		Verifier: r.verifier(t), Configs: r.store, Tokens: r.store, Auditor: silent{},
+		Verifier: r.verifier(tb), Configs: r.store, Tokens: r.store, Auditor: silent{},
 		Prefix: prefix, Now: now, Rand: seeded(1),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefix: prefix, Now: now})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	publishers, err := application.NewPublisherService(application.PublisherConfig{
 		GitHub: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
 		GitHubIssuers: []string{githubIssuer}, Now: now,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	for _, crate := range []string{"serde", "serde_json"} {
-		_, err := publishers.CreateGitHubConfig(t.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
+		_, err := publishers.CreateGitHubConfig(tb.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
 			Package: domain.Package{Ecosystem: "cargo", Name: crate},
 			Owner:   "octo", Repository: "app", WorkflowFilename: "release.yml",
 		})
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 
 	admin, err := httpapi.BearerToken(adminToken, application.Actor{ID: "admin"})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	caller, err := httpapi.BearerToken(registryToken, application.Actor{ID: "registry"})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r.cfg = httpapi.Config{
 		Exchange: exchange, Tokens: tokens, Publishers: publishers,
 		Audience: "crates.io", Issuer: "https://crates.io",
@@ -110,7 +110,7 @@ func newRegistry(t testing.TB, change ...func(*httpapi.Config)) *registry {
 		f(&r.cfg)
 	}
 	r.api, err = httpapi.New(r.cfg)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return r
 }
 
@@ -128,18 +128,18 @@ func (l *lockedReader) Read(b []byte) (int, error) {
 	return l.r.Read(b)
 }
 
-func (r *registry) verifier(t testing.TB) verdicts {
-	t.Helper()
+func (r *registry) verifier(tb testing.TB) verdicts {
+	tb.Helper()
 	claims := func(repository, jti string) func() (domain.Claims, error) {
 		repo, err := domain.ParseRepository(repository)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		c, err := domain.NewClaims(
 			domain.Registered{Issuer: githubIssuer, Subject: "repo:" + repository + ":ref:refs/tags/v1", JWTID: jti, AcceptableUntil: r.now.Add(5 * time.Minute)},
 			domain.Workload{
 				Provider: domain.ProviderGitHub, Repository: repo, OwnerID: "123", Workflow: "release.yml",
 				Details: map[string]string{"repository": repository, "run_id": "42", "sha": "0123456789abcdef0123456789abcdef01234567"},
 			})
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		return func() (domain.Claims, error) { return c, nil }
 	}
 	return verdicts{
@@ -203,21 +203,35 @@ func formTo(target, body string) call {
 	return call{method: http.MethodPost, target: target, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body: body}
 }
 
-// do sends q to the API and holds the answer against the OpenAPI document.
-func (r *registry) do(t testing.TB, q call) *http.Response {
-	t.Helper()
-	recorder := httptest.NewRecorder()
-	r.api.ServeHTTP(recorder, q.http())
-	response := recorder.Result()
-	checkAgainstOpenAPI(t, q, response)
-	return response
+// reply is a whole response.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+	Body       string
+	// Close is whether the server closes the connection after it.
+	Close bool
 }
 
-// bodyOf returns the body of the response, which can be read again.
-func bodyOf(t testing.TB, response *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	response.Body = io.NopCloser(bytes.NewReader(b))
-	return string(b)
+func replyOf(tb testing.TB, response *http.Response) reply {
+	tb.Helper()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(tb, err)
+	require.NoError(tb, response.Body.Close())
+	return reply{StatusCode: response.StatusCode, Header: response.Header, Body: string(body), Close: response.Close}
+}
+
+// send sends q to the API.
+func (r *registry) send(tb testing.TB, q call) reply {
+	tb.Helper()
+	recorder := httptest.NewRecorder()
+	r.api.ServeHTTP(recorder, q.http())
+	return replyOf(tb, recorder.Result())
+}
+
+// do sends q to the API and holds the reply against the OpenAPI document.
+func (r *registry) do(tb testing.TB, q call) reply {
+	tb.Helper()
+	response := r.send(tb, q)
+	checkAgainstOpenAPI(tb, q, response)
+	return response
 }

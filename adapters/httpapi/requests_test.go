@@ -18,19 +18,19 @@ import (
 )
 
 // withBody are good requests to all endpoints that take a body.
-func withBody(t testing.TB) map[string]call {
-	t.Helper()
+func withBody(tb testing.TB) map[string]call {
+	tb.Helper()
 	return map[string]call{
 		"exchange, PUT":            jsonTo(http.MethodPut, tokensPath, `{"jwt":"`+goodJWT+`"}`),
 		"exchange, POST":           jsonTo(http.MethodPost, tokensPath, `{"jwt":"`+goodJWT+`"}`),
-		"exchange, JSON of OAuth":  jsonTo(http.MethodPost, tokensPath, exchangeObject(t, nil)),
+		"exchange, JSON of OAuth":  jsonTo(http.MethodPost, tokensPath, exchangeObject(tb, nil)),
 		"exchange, form of OAuth":  formTo(tokensPath, exchangeForm(nil).Encode()),
-		"token endpoint, JSON":     jsonTo(http.MethodPost, "/oauth/token", exchangeObject(t, nil)),
+		"token endpoint, JSON":     jsonTo(http.MethodPost, "/oauth/token", exchangeObject(tb, nil)),
 		"token endpoint, form":     formTo("/oauth/token", exchangeForm(nil).Encode()),
 		"revoke":                   formTo("/oauth/revoke", "token="+unknownToken),
 		"introspect":               formTo("/oauth/introspect", "token="+unknownToken).bearer(registryToken),
-		"create a config, POST":    jsonTo(http.MethodPost, configsPath, configBody(t, nil)).bearer(adminToken),
-		"create a config, PUT":     jsonTo(http.MethodPut, configsPath, configBody(t, nil)).bearer(adminToken),
+		"create a config, POST":    jsonTo(http.MethodPost, configsPath, configBody(tb, nil)).bearer(adminToken),
+		"create a config, PUT":     jsonTo(http.MethodPut, configsPath, configBody(tb, nil)).bearer(adminToken),
 		"exchange with parameters": jsonTo(http.MethodPut, tokensPath, `{"jwt":"`+goodJWT+`"}`).with("Content-Encoding", "identity"),
 	}
 }
@@ -42,9 +42,20 @@ func TestContentTypesOtherThanThoseOfTheEndpointAre415(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t)
 			for _, types := range [][]string{
-				nil, {""}, {"text/plain"}, {"application"}, {"application/json/x"}, {"application/jsonp"}, {"application/x-www-form"},
-				{"multipart/form-data; boundary=x"}, {"application/json, text/plain"}, {";"}, {"application/json; charset=\"utf-8"},
-				{"application/json", "application/json"}, {"application/jwt"}, {"*/*"},
+				nil,
+				{""},
+				{"text/plain"},
+				{"application"},
+				{"application/json/x"},
+				{"application/jsonp"},
+				{"application/x-www-form"},
+				{"multipart/form-data; boundary=x"},
+				{"application/json, text/plain"},
+				{";"},
+				{"application/json; charset=\"utf-8"},
+				{"application/json", "application/json"},
+				{"application/jwt"},
+				{"*/*"},
 			} {
 				bad := call{method: q.method, target: q.target, header: q.header.Clone(), body: q.body}
 				bad.header["Content-Type"] = types
@@ -240,7 +251,7 @@ func TestReadinessIs503WhileTheDatabaseCannotAnswer(t *testing.T) {
 	response := r.do(t, bare(http.MethodGet, "/readyz"))
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.Equal(t, "5", response.Header.Get("Retry-After"))
-	require.NotContains(t, bodyOf(t, response), errDown.Error())
+	require.NotContains(t, response.Body, errDown.Error())
 	require.Equal(t, http.StatusOK, r.do(t, bare(http.MethodGet, "/healthz")).StatusCode)
 }
 

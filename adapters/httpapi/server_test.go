@@ -58,6 +58,13 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
+func readReply(t *testing.T, conn net.Conn) reply {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	return replyOf(t, response)
+}
+
 func TestAClientThatIsSlowWithItsHeadersIsCutOff(t *testing.T) {
 	t.Parallel()
 	address := newRegistry(t).start(t, func(s *http.Server) { s.ReadHeaderTimeout = 50 * time.Millisecond })
@@ -75,9 +82,7 @@ func TestAClientThatIsSlowWithItsBodyGets408AndIsCutOff(t *testing.T) {
 	conn := dial(t, address)
 	_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", tokensPath)
 	require.NoError(t, err)
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	defer response.Body.Close()
+	response := readReply(t, conn)
 	require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
 	require.Equal(t, "malformed_request", read(t, response).Errors[0].Code)
 	require.True(t, response.Close, "the connection is of no more use")
@@ -90,9 +95,7 @@ func TestABodyThatBreaksOffIs400AndConsumesNothing(t *testing.T) {
 	_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"jwt\":\"%s\"}", tokensPath, goodJWT)
 	require.NoError(t, err)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	defer response.Body.Close()
+	response := readReply(t, conn)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
 	require.Empty(t, r.store.tokens)
 }
@@ -122,9 +125,7 @@ func TestAHugeBodyIsNotReadToItsEnd(t *testing.T) {
 					}
 				}
 			}()
-			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			require.NoError(t, err)
-			defer response.Body.Close()
+			response := readReply(t, conn)
 			require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode)
 			require.True(t, response.Close)
 			<-done
@@ -138,21 +139,19 @@ func TestABodyWithATooLargeContentLengthIsNotAskedFor(t *testing.T) {
 	conn := dial(t, newRegistry(t).start(t, nil))
 	_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", tokensPath, request.MaxBody+1)
 	require.NoError(t, err)
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	defer response.Body.Close()
+	response := readReply(t, conn)
 	require.Equal(t, http.StatusRequestEntityTooLarge, response.StatusCode, "and not 100")
 }
 
 func TestHeadersAboveTheLimitAreRefused(t *testing.T) {
 	t.Parallel()
 	address := newRegistry(t).start(t, nil)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/healthz", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/healthz", http.NoBody)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", strings.Repeat("x", 64<<10))
 	response, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
-	defer response.Body.Close()
+	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, response.StatusCode)
 }
 

@@ -19,7 +19,7 @@ import (
 // The paths of the dialect.
 const (
 	// TokensPath takes ID tokens and, with DELETE, access tokens.
-	TokensPath = "/api/v1/trusted_publishing/tokens"
+	TokensPath = "/api/v1/trusted_publishing/tokens" //nolint:gosec // This is a path.
 	// GitHubConfigsPath takes publisher configs.
 	GitHubConfigsPath = "/api/v1/trusted_publishing/github_configs"
 )

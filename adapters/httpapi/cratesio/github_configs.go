@@ -165,8 +165,8 @@ func (d *Dialect) listGitHubConfigs(c echo.Context) error {
 		return err
 	}
 	shown := make([]githubConfig, 0, len(page.Configs))
-	for _, config := range page.Configs {
-		shown = append(shown, show(config))
+	for i := range page.Configs {
+		shown = append(shown, show(page.Configs[i]))
 	}
 	type meta struct {
 		Total    int     `json:"total"`

@@ -16,7 +16,7 @@ import (
 // The identifiers of RFC 8693 (sections 2.1 and 3).
 const (
 	grantType       = "urn:ietf:params:oauth:grant-type:token-exchange"
-	tokenTypePrefix = "urn:ietf:params:oauth:token-type:"
+	tokenTypePrefix = "urn:ietf:params:oauth:token-type:" //nolint:gosec // This is a name.
 	accessTokenType = tokenTypePrefix + "access_token"
 	idTokenType     = tokenTypePrefix + "id_token"
 	jwtType         = tokenTypePrefix + "jwt"

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,10 +140,9 @@ func statusOf(err error) (status int, code string) {
 // where OAuth has the same, and else invalid_request, which RFC 8693 section 2.2.2
 // asks for also where the subject token is invalid or unacceptable by policy.
 func invalid(code domain.Code) string {
-	for _, shared := range []domain.Code{domain.CodeInvalidScope, domain.CodeInvalidTarget, domain.CodeUnsupportedGrantType} {
-		if code == shared {
-			return string(code)
-		}
+	shared := []domain.Code{domain.CodeInvalidScope, domain.CodeInvalidTarget, domain.CodeUnsupportedGrantType}
+	if slices.Contains(shared, code) {
+		return string(code)
 	}
 	return "invalid_request"
 }
