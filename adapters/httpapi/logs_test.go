@@ -135,7 +135,7 @@ func TestARequestIsLoggedByItsRouteWithItsCode(t *testing.T) {
 			}
 			require.Equal(t, "the-id", lines[0]["request_id"])
 			require.Equal(t, "192.0.2.1", lines[0]["remote_ip"])
-			require.Contains(t, lines[0], "latency")
+			require.Contains(t, lines[0], "latency_ms")
 			if strings.Contains(tt.name, "panic") || strings.Contains(tt.name, "nil") {
 				require.Contains(t, lines[0]["stack"], "registry_test.go")
 				require.Contains(t, response.Body, "internal error")

@@ -112,7 +112,7 @@ func (a *API) log() echo.MiddlewareFunc {
 				slog.String("method", knownMethod(v.Method)),
 				slog.String("route", v.RoutePath),
 				slog.Int("status", v.Status),
-				slog.Duration("latency", v.Latency),
+				slog.Float64("latency_ms", float64(v.Latency.Microseconds())/1000),
 				slog.String("request_id", application.RequestID(ctx)),
 				slog.String("remote_ip", v.RemoteIP),
 			}
