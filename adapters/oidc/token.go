@@ -102,12 +102,12 @@ func (h header) check(algorithms []jose.SignatureAlgorithm) error {
 	case !slices.Contains(algorithms, jose.SignatureAlgorithm(h.algorithm)):
 		return domain.Refuse(domain.CodeUnsupportedAlgorithm,
 			"The ID token is signed with the algorithm %q, but its issuer uses %q. Send the token of the CI provider as it is.", printable(h.algorithm), algorithms)
-	case h.critical:
-		return domain.Refuse(domain.CodeUnsupportedHeader,
-			"The header of the ID token demands an extension that is not supported here. Send the token of the CI provider as it is.")
 	case h.keyID == "" || len(h.keyID) > maxKeyID:
 		return domain.Refuse(domain.CodeMissingKeyID,
 			"The header of the ID token does not name the key that signed it (kid, a string of 1 to %d bytes). Send the token of the CI provider as it is.", maxKeyID)
+	case h.critical:
+		return domain.Refuse(domain.CodeUnsupportedHeader,
+			"The header of the ID token demands an extension that is not supported here. Send the token of the CI provider as it is.")
 	}
 	return nil
 }
