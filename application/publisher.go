@@ -49,10 +49,12 @@ func NewPublisherService(cfg PublisherConfig) (*PublisherService, error) {
 // the database can't answer.
 func (s *PublisherService) CreateGitHubConfig(ctx context.Context, actor Actor, params domain.GitHubConfigParams) (domain.GitHubConfig, error) {
 	config, err := s.createGitHubConfig(ctx, actor, params)
-	s.cfg.Auditor.Record(ctx, Event{
-		Action: ActionCreateConfig, Actor: actor.ID, Err: err,
-		Packages: []domain.Package{params.Package}, Provider: domain.ProviderGitHub, ConfigID: config.ID(),
-	})
+	event := Event{Action: ActionCreateConfig, Actor: actor.ID, Err: err, Provider: domain.ProviderGitHub, ConfigID: config.ID()}
+	// A name that breaks the rules may be anything that a client pasted.
+	if pkg, invalid := domain.NewPackage(params.Package.Ecosystem, params.Package.Name); invalid == nil {
+		event.Packages = []domain.Package{pkg}
+	}
+	s.cfg.Auditor.Record(ctx, event)
 	return config, err
 }
 

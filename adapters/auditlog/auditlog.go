@@ -30,7 +30,11 @@ func (a *Auditor) Record(ctx context.Context, event application.Event) {
 	}
 	if event.Err != nil {
 		attrs[1] = slog.String("outcome", "refused")
-		attrs = append(attrs, slog.String("code", string(domain.CodeOf(event.Err))), slog.String("detail", domain.MessageOf(event.Err)))
+		attrs = append(attrs, slog.String("code", string(domain.CodeOf(event.Err))))
+		// What a client got wrong in form is quoted in the message, and may be anything.
+		if domain.KindOf(event.Err) != domain.KindInvalid {
+			attrs = append(attrs, slog.String("detail", domain.MessageOf(event.Err)))
+		}
 	}
 	optional := func(key, value string) {
 		if value != "" {
