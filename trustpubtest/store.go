@@ -59,6 +59,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	run("of 20 calls that revoke a token one says that it did", func(t *testing.T, s Store) { testRevokeRace(t, s) })
 	run("a deleted config takes its own grants away and no other", testDeletedConfig)
 	run("a config deleted before the token is saved grants nothing", testDeletedBeforeSave)
+	run("a config of one provider justifies no grant of another", testForeignGrant)
 
 	run("only what expired before the moment is removed", testRemoveExpired)
 	run("at most so many rows of a kind are removed at once", testRemoveExpiredLimit)

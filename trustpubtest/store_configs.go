@@ -102,6 +102,29 @@ func testFindConfigs(t *testing.T, s Store) {
 	requireConfig(t, first, found[0].(domain.GitHubConfig))
 }
 
+// TestFindsNothingElse checks that a store finds no configs of other repositories,
+// issuers and providers. The port allows them, as domain.Authorize throws them out,
+// so [TestStore] does too; but they cost time at every exchange.
+func TestFindsNothingElse(t *testing.T, s Store) {
+	create(t, s)
+	for _, test := range []struct {
+		name   string
+		change func(*domain.Registered, *domain.Workload)
+	}{
+		{"another issuer", func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://ghes.example" }},
+		{"another provider", func(_ *domain.Registered, w *domain.Workload) { w.Provider = "other" }},
+		{"another owner", func(_ *domain.Registered, w *domain.Workload) { w.Repository.Owner = "octo" }},
+		{"another name", func(_ *domain.Registered, w *domain.Workload) { w.Repository.Name = "octo-repo2" }},
+		{"another cut", func(_ *domain.Registered, w *domain.Workload) {
+			w.Repository = domain.Repository{Owner: "octo-org/octo", Name: "repo"}
+		}},
+	} {
+		found, err := s.FindConfigs(t.Context(), NewClaims(t, test.change))
+		require.NoError(t, err, test.name)
+		require.Empty(t, found, test.name)
+	}
+}
+
 func testFindConfigsFolds(t *testing.T, s Store) {
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Owner, p.Repository = "OCTO-kiss", "Repo" })
 	for _, test := range []struct {

@@ -179,3 +179,18 @@ func testDeletedBeforeSave(t *testing.T, s Store) {
 	require.NoError(t, err)
 	require.Empty(t, found.Grants)
 }
+
+func testForeignGrant(t *testing.T, s Store) {
+	claims := NewClaims(t)
+	token := NewToken(claims, create(t, s))
+	foreign := token.Grants[0]
+	foreign.Provider = "other"
+	token.Grants = append(token.Grants, foreign)
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+
+	found, err := s.FindToken(t.Context(), token.Hash)
+
+	require.NoError(t, err)
+	token.Grants = token.Grants[:1]
+	requireToken(t, token, found)
+}

@@ -11,4 +11,8 @@ func TestStore(t *testing.T) {
 	trustpubtest.TestStore(t, func(*testing.T) trustpubtest.Store { return memory.New() })
 }
 
+func TestOnlyTheConfigsInQuestionAreRead(t *testing.T) {
+	trustpubtest.TestFindsNothingElse(t, memory.New())
+}
+
 func BenchmarkStore(b *testing.B) { trustpubtest.BenchmarkStore(b, memory.New()) }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,23 +20,44 @@ import (
 	"github.com/trustpub/trustpub/trustpubtest"
 )
 
-// childPath and childCalls make this test program save tokens in the database at that
-// path instead of running tests.
+// These make this test program do something with the database at childPath instead of
+// running tests: save tokens, or, without a number of calls, look at its lock.
 const (
 	childPath  = "TRUSTPUB_TEST_SQLITE_PATH"
 	childCalls = "TRUSTPUB_TEST_SQLITE_CALLS"
 )
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childPath); path != "" {
-		err := saveTokens(path, os.Getenv(childCalls))
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	path, calls := os.Getenv(childPath), os.Getenv(childCalls)
+	var err error
+	switch {
+	case path == "":
+		os.Exit(m.Run())
+	case calls == "":
+		err = printLock(path)
+	default:
+		err = saveTokens(path, calls)
 	}
-	os.Exit(m.Run())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// printLock prints whether another process holds SQLite's shared lock on the file: the
+// 510 bytes after the first gigabyte and two (https://www.sqlite.org/src/file/src/os.h).
+func printLock(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: 1<<30 + 2, Len: 510}
+	err = syscall.FcntlFlock(file.Fd(), syscall.F_GETLK, &lock)
+	if err != nil {
+		return err
+	}
+	fmt.Print(lock.Type != syscall.F_UNLCK)
+	return file.Close()
 }
 
 // saveTokens saves a token for each of the jtis 0, 1, 2, … and prints the jti and the
@@ -68,18 +90,13 @@ func numberedJTI(i int) domain.UsedJTI {
 	return domain.UsedJTI{Issuer: trustpubtest.Issuer, ID: strconv.Itoa(i), ExpiresAt: trustpubtest.Now()}
 }
 
-// child returns the command that runs saveTokens in a process of its own.
-func child(t *testing.T, path string, calls int) *exec.Cmd {
+// child returns the command that runs this test program in a process of its own.
+func child(t *testing.T, path, calls string) *exec.Cmd {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
-	command.Env = append(os.Environ(), childPath+"="+path, childCalls+"="+strconv.Itoa(calls))
+	command.Env = append(os.Environ(), childPath+"="+path, childCalls+"="+calls)
 	command.Stderr = os.Stderr
 	return command
-}
-
-func runChild(t *testing.T, path string, calls int) {
-	t.Helper()
-	require.NoError(t, child(t, path, calls).Run())
 }
 
 // parse reads a line that saveTokens printed.
@@ -101,7 +118,7 @@ func TestSeveralProcessesOnOneFileGiveOneTokenForOneJTI(t *testing.T) {
 	var commands []*exec.Cmd
 	var outputs []*strings.Builder
 	for range 3 {
-		command, output := child(t, path, calls), &strings.Builder{}
+		command, output := child(t, path, strconv.Itoa(calls)), &strings.Builder{}
 		command.Stdout = output
 		require.NoError(t, command.Start())
 		commands, outputs = append(commands, command), append(outputs, output)
@@ -125,7 +142,7 @@ func TestSeveralProcessesOnOneFileGiveOneTokenForOneJTI(t *testing.T) {
 func TestWhatWasAcknowledgedOutlivesAProcessThatIsKilled(t *testing.T) {
 	path := newFile(t)
 	open(t, path)
-	command := child(t, path, 1<<30)
+	command := child(t, path, "1000000")
 	output, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())

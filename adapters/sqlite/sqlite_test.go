@@ -8,7 +8,6 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/trustpub/trustpub/adapters/sqlite"
-	"github.com/trustpub/trustpub/domain"
 	"github.com/trustpub/trustpub/migrations"
 	"github.com/trustpub/trustpub/trustpubtest"
 )
@@ -45,19 +44,8 @@ func TestSeveralHandlesOnOneFileActAsOne(t *testing.T) {
 	trustpubtest.TestSharedStore(t, sqlite.NewStore(open(t, path)), sqlite.NewStore(open(t, path)), sqlite.NewStore(open(t, path)))
 }
 
-func TestConfigsOfOtherRepositoriesAndIssuersAreNotRead(t *testing.T) {
-	store := sqlite.NewStore(open(t, sqlite.Memory))
-	for _, change := range []func(*domain.GitHubConfigParams){
-		func(p *domain.GitHubConfigParams) { p.Issuer = "https://ghes.example" },
-		func(p *domain.GitHubConfigParams) { p.Repository = "octo-repo2" },
-		func(p *domain.GitHubConfigParams) { p.Owner = "octo" },
-	} {
-		_, err := store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, change), 5)
-		require.NoError(t, err)
-	}
-	found, err := store.FindConfigs(t.Context(), trustpubtest.NewClaims(t))
-	require.NoError(t, err)
-	require.Empty(t, found)
+func TestOnlyTheConfigsInQuestionAreRead(t *testing.T) {
+	trustpubtest.TestFindsNothingElse(t, sqlite.NewStore(open(t, sqlite.Memory)))
 }
 
 func BenchmarkStoreInAFile(b *testing.B) {
