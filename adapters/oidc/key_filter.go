@@ -15,10 +15,10 @@ import (
 )
 
 // Bounds of an RSA key: below, it can be broken; above, verifying is slow enough
-// to be an attack.
+// to be an attack. The upper one is go-jose's, which a host program could change.
 const (
 	minRSABits = 2048
-	maxRSABits = 8192
+	maxRSABits = 4096
 )
 
 // keyFilter takes a key set apart and keeps what can verify an ID token of its
