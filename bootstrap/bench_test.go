@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -203,6 +204,7 @@ func BenchmarkServer(b *testing.B) {
 			failed.Add(1)
 			return
 		}
+		_, _ = io.Copy(io.Discard, response.Body) // So that the connection is used again.
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			failed.Add(1)

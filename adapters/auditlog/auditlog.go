@@ -24,6 +24,9 @@ func New(logger *slog.Logger) *Auditor { return &Auditor{logger: logger} }
 // wrong at warn, what failed on our side at error. An error's cause is left to the
 // request log, so that the audit record holds codes and no internals.
 func (a *Auditor) Record(ctx context.Context, event application.Event) {
+	if !a.logger.Enabled(ctx, level(event.Err)) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("action", string(event.Action)),
 		slog.String("outcome", "done"),
