@@ -52,8 +52,11 @@ type TokenHash [sha256.Size]byte
 
 // Secret is the plain text of an access token. It prints as "[redacted]" in fmt,
 // in slog and in JSON; only [Secret.Reveal] shows it, and only the response to the
-// exchange that made it calls that.
-type Secret struct{ value string }
+// exchange that made it calls that. The zero value is no token: it reveals "".
+//
+// The text is behind a pointer, because fmt does not ask the methods of a value in
+// an unexported field of a struct: it prints what it finds, here an address.
+type Secret struct{ value *string }
 
 // NewSecret draws a new access token: the prefix, 32 base62 characters from
 // random, and 6 base62 characters of CRC-32 (IEEE) over all before them. That is
@@ -80,7 +83,7 @@ func NewSecret(prefix TokenPrefix, random io.Reader) (Secret, error) {
 			}
 		}
 	}
-	return Secret{value: string(append(token, checksum(token)...))}, nil
+	return Secret{value: new(string(append(token, checksum(token)...)))}, nil
 }
 
 // checksum returns the CRC-32 of b as base62 of fixed length.
@@ -108,14 +111,19 @@ func ParseSecret(prefix TokenPrefix, s string) (Secret, error) {
 			Message: "The access token is not one of this registry: its prefix, its length or its checksum is wrong.",
 		}
 	}
-	return Secret{value: s}, nil
+	return Secret{value: &s}, nil
 }
 
 // Reveal returns the plain text.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // Hash returns the SHA-256 of the plain text.
-func (s Secret) Hash() TokenHash { return sha256.Sum256([]byte(s.value)) }
+func (s Secret) Hash() TokenHash { return sha256.Sum256([]byte(s.Reveal())) }
 
 // String returns "[redacted]".
 func (s Secret) String() string { return redacted }
