@@ -28,6 +28,20 @@ func race(calls int, stores []Store, do func(i int, s Store) error) []error {
 	return errs
 }
 
+// successes returns how many calls succeeded, and asserts how all others failed.
+func successes(t *testing.T, errs []error, kind domain.Kind, code domain.Code) int {
+	t.Helper()
+	count := 0
+	for _, err := range errs {
+		if err == nil {
+			count++
+			continue
+		}
+		requireError(t, err, kind, code)
+	}
+	return count
+}
+
 func testRace(t *testing.T, stores ...Store) {
 	const calls = 64
 	config := create(t, stores[0])
@@ -41,19 +55,16 @@ func testRace(t *testing.T, stores ...Store) {
 		return s.SaveToken(t.Context(), tokens[i], claims.UsedJTI())
 	})
 
-	succeeded := 0
+	require.Equal(t, 1, successes(t, errs, domain.KindRefused, domain.CodeAlreadyUsed))
 	for i, err := range errs {
-		if err == nil {
-			succeeded++
-			found, err := stores[0].FindToken(t.Context(), tokens[i].Hash)
-			require.NoError(t, err)
-			requireToken(t, tokens[i], found)
+		if err != nil {
+			requireNoToken(t, stores[0], tokens[i].Hash)
 			continue
 		}
-		requireAlreadyUsed(t, err)
-		requireNoToken(t, stores[0], tokens[i].Hash)
+		found, err := stores[0].FindToken(t.Context(), tokens[i].Hash)
+		require.NoError(t, err)
+		requireToken(t, tokens[i], found)
 	}
-	require.Equal(t, 1, succeeded)
 }
 
 func testConfigLimitRace(t *testing.T, stores ...Store) {
@@ -67,14 +78,7 @@ func testConfigLimitRace(t *testing.T, stores ...Store) {
 		return err
 	})
 
-	made := 0
-	for _, err := range errs {
-		if err == nil {
-			made++
-			continue
-		}
-		requireError(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
-	}
+	made := successes(t, errs, domain.KindConflict, domain.CodeTooManyConfigs)
 	require.Equal(t, application.MaxConfigsPerPackage, made)
 	page, err := stores[0].ListGitHubConfigs(t.Context(), application.ListQuery{Package: configs[0].Package(), Limit: 100})
 	require.NoError(t, err)
@@ -89,15 +93,7 @@ func testDuplicateRace(t *testing.T, stores ...Store) {
 		return err
 	})
 
-	made := 0
-	for _, err := range errs {
-		if err == nil {
-			made++
-			continue
-		}
-		requireError(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
-	}
-	require.Equal(t, 1, made)
+	require.Equal(t, 1, successes(t, errs, domain.KindConflict, domain.CodeDuplicateConfig))
 }
 
 func testRevokeRace(t *testing.T, stores ...Store) {
