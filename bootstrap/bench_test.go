@@ -103,9 +103,9 @@ func decodeBase64(b *testing.B, s string) []byte {
 	return decoded
 }
 
-func demoParams(issuer string) domain.GitHubConfigParams {
+func demoParams(issuerURL string) domain.GitHubConfigParams {
 	return domain.GitHubConfigParams{
-		CreatedAt: time.Now(), Package: domain.Package{Ecosystem: "cargo", Name: "demo"}, Issuer: issuer,
+		CreatedAt: time.Now(), Package: domain.Package{Ecosystem: "cargo", Name: "demo"}, Issuer: issuerURL,
 		Owner: "octo-org", OwnerID: 65, Repository: "octo-repo", WorkflowFilename: "release.yml",
 	}
 }

@@ -1,4 +1,6 @@
 package bootstrap
 
-// The driver of the embedded database registers itself as "sqlite".
-import _ "modernc.org/sqlite"
+import (
+	// The driver of the embedded database registers itself as "sqlite".
+	_ "modernc.org/sqlite"
+)

@@ -91,7 +91,7 @@ func newReadiness() Readiness { return func(context.Context) error { return nil 
 // fresh while the application runs.
 func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (application.Verifier, error) {
 	var sources []oidc.Source
-	for _, issuer := range settings.issuers(domain.ProviderGitHub) {
+	for _, issuer := range settings.githubIssuers() {
 		provider, err := github.New(issuer)
 		if err != nil {
 			return nil, fmt.Errorf("provider github at %s: %w", issuer, err)
@@ -104,10 +104,10 @@ func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (appli
 		sources = append(sources, oidc.Source{Provider: provider, Keys: keys})
 	}
 	if len(sources) == 0 {
-		logger.Warn("no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
+		logger.WarnContext(context.Background(), "no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
 	}
 	if settings.AudienceAssumed {
-		logger.Warn("neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME is set, so ID tokens are expected to be made for the default audience",
+		logger.WarnContext(context.Background(), "neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME is set, so ID tokens are expected to be made for the default audience",
 			slog.String("audience", settings.Audience))
 	}
 	return oidc.NewVerifier(oidc.VerifierConfig{
@@ -125,7 +125,7 @@ func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(l
 func newOwnerLookup(settings Settings) application.OwnerLookup {
 	apis := map[string]string{github.DefaultIssuer: settings.GitHubAPIURL}
 	if settings.GitHubAPIURL != githubapi.DefaultURL {
-		for _, issuer := range settings.issuers(domain.ProviderGitHub) {
+		for _, issuer := range settings.githubIssuers() {
 			apis[issuer] = settings.GitHubAPIURL
 		}
 	}
@@ -182,7 +182,7 @@ func newTokenService(settings Settings, tokens application.TokenStore, auditor a
 func newPublisherService(settings Settings, configs application.GitHubConfigStore, ownership application.Ownership, owners application.OwnerLookup, auditor application.Auditor) (*application.PublisherService, error) {
 	return application.NewPublisherService(application.PublisherConfig{
 		GitHub: configs, Ownership: ownership, Owners: owners, Auditor: auditor,
-		GitHubIssuers: settings.issuers(domain.ProviderGitHub), Now: time.Now,
+		GitHubIssuers: settings.githubIssuers(), Now: time.Now,
 	})
 }
 

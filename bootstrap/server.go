@@ -105,7 +105,7 @@ func listen(lc fx.Lifecycle, shutdowner fx.Shutdowner, address string, handler h
 			go func() {
 				err := server.Serve(listener)
 				if !errors.Is(err, http.ErrServerClosed) {
-					logger.Error("http server ended", slog.Any("error", err))
+					logger.ErrorContext(context.WithoutCancel(ctx), "http server ended", slog.Any("error", err))
 					_ = shutdowner.Shutdown()
 				}
 			}()

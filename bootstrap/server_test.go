@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,9 +79,7 @@ func settingsFor(t *testing.T, ci *issuer.Issuer, environment map[string]string)
 	if ci != nil {
 		all["TRUSTPUB_PROVIDERS"] = "github=" + ci.URL()
 	}
-	for name, value := range environment {
-		all[name] = value
-	}
+	maps.Copy(all, environment)
 	settings, err := bootstrap.LoadSettings(all)
 	require.NoError(t, err)
 	return settings
@@ -168,11 +167,10 @@ func (s *server) exchange(t *testing.T, idToken string) answer {
 	return s.call(t, http.MethodPut, tokensPath, "", "application/json", `{"jwt":"`+idToken+`"}`)
 }
 
-func (s *server) configure(t *testing.T, body string) answer {
+func (s *server) configure(t *testing.T, body string) {
 	t.Helper()
 	a := s.call(t, http.MethodPost, configsPath, adminToken, "application/json", body)
 	require.Equal(t, http.StatusOK, a.status, a.body)
-	return a
 }
 
 func (s *server) introspect(t *testing.T, token string) answer {

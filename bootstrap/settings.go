@@ -121,7 +121,7 @@ func (s Settings) validate() error {
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", fmt.Sprintf("%q is no usable URL; use https://HOST/PATH without trailing slash (http for loopback hosts only)", s.GitHubAPIURL)}
 	}
-	issuers := s.issuers(domain.ProviderGitHub)
+	issuers := s.githubIssuers()
 	slices.Sort(issuers)
 	if len(slices.Compact(issuers)) < len(s.Providers) {
 		return &SettingError{"TRUSTPUB_PROVIDERS", "an issuer is enabled twice; name each once"}
@@ -129,11 +129,11 @@ func (s Settings) validate() error {
 	return nil
 }
 
-// issuers returns the issuers of the enabled providers of that kind.
-func (s Settings) issuers(kind string) []string {
+// githubIssuers returns the issuers of the enabled GitHub providers.
+func (s Settings) githubIssuers() []string {
 	var issuers []string
 	for _, p := range s.Providers {
-		if p.Kind == kind {
+		if p.Kind == domain.ProviderGitHub {
 			issuers = append(issuers, p.Issuer)
 		}
 	}

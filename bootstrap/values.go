@@ -31,7 +31,8 @@ type Credential struct{ value string }
 // show s.
 func NewCredential(s string) (Credential, error) {
 	var c Credential
-	return c, c.UnmarshalText([]byte(s))
+	err := c.UnmarshalText([]byte(s))
+	return c, err
 }
 
 // UnmarshalText accepts at least 32 characters of printable ASCII without space,
@@ -73,7 +74,7 @@ func credential(setting string, direct Credential, file string) (Credential, err
 	if direct.IsSet() {
 		return Credential{}, &SettingError{setting, "the token is set directly too; set one of the two"}
 	}
-	content, err := os.ReadFile(file)
+	content, err := os.ReadFile(file) //nolint:gosec // The operator names the file.
 	if err != nil {
 		return Credential{}, &SettingError{setting, err.Error()}
 	}
@@ -179,7 +180,7 @@ func (l *LogLevel) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var domainName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:[0-9]{1,5})?$`)
+var domainName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d{1,5})?$`)
 
 func isDomainName(s string) bool { return len(s) <= 255 && domainName.MatchString(s) }
 

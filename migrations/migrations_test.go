@@ -138,6 +138,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 				and (obj_description(c.oid, 'pg_class') is null
 					or a.attnum > 0 and col_description(c.oid, a.attnum) is null)`)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		var without []string
 		for rows.Next() {
 			var name string
@@ -145,7 +146,6 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 			without = append(without, name)
 		}
 		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 		require.Empty(t, without)
 		var tables int
 		require.NoError(t, db.QueryRowContext(t.Context(), `select count(*) from pg_class where relkind = 'r' and relname like 'trustpub\_%'`).Scan(&tables))
@@ -158,6 +158,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 		require.NoError(t, err)
 		rows, err := db.QueryContext(t.Context(), `select name, sql from sqlite_master where type = 'table' and name like 'trustpub_%' and name <> 'trustpub_schema_migrations'`)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		tables := 0
 		for rows.Next() {
 			var name, text string
@@ -176,7 +177,6 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 			}
 		}
 		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 		require.Equal(t, 3, tables)
 	})
 }
@@ -194,13 +194,13 @@ func TestBothSchemasHaveTheSameColumns(t *testing.T) {
 		require.NoError(t, err)
 		rows, err := db.QueryContext(t.Context(), query)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		for rows.Next() {
 			var name string
 			require.NoError(t, rows.Scan(&name))
 			columns[kind] = append(columns[kind], name)
 		}
 		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 	}
 	require.NotEmpty(t, columns["postgres"])
 	require.ElementsMatch(t, columns["postgres"], columns["sqlite"])

@@ -42,7 +42,7 @@ func newFetcher(cfg RemoteKeySetConfig) (*fetcher, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		own, ok := http.DefaultTransport.(*http.Transport)
+		own, ok := http.DefaultTransport.(*http.Transport) //nolint:forbidigo // Its settings are copied, and it is not used.
 		if !ok {
 			return nil, errors.New("oidc: http.DefaultTransport was replaced; set Transport")
 		}

@@ -81,11 +81,12 @@ func (s *Store) winner(ctx context.Context, args ...any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = rows.Close() }()
 	var hash []byte
 	for rows.Next() {
 		err = rows.Scan(&hash)
 		if err != nil {
-			return nil, errors.Join(err, rows.Close())
+			return nil, err
 		}
 	}
 	err = errors.Join(rows.Err(), rows.Close())

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -73,7 +75,7 @@ func runDev(cmd *cobra.Command, issuerListen string, once bool) error {
 
 // showExchange performs the exchange and prints how to repeat it.
 func showExchange(ctx context.Context, out io.Writer, server string, ci *issuer.Issuer, settings bootstrap.Settings) error {
-	t := tour{out: out, server: server, ci: ci, settings: settings}
+	t := tour{out: out, client: &http.Client{Timeout: 15 * time.Second}, server: server, ci: ci, settings: settings}
 	err := t.run(ctx)
 	if err != nil {
 		return fmt.Errorf("self-check: %w", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -34,9 +35,7 @@ func addSettings(cmd *cobra.Command, names ...string) {
 // over it.
 func loadSettings(cmd *cobra.Command, overrides map[string]string) (bootstrap.Settings, error) {
 	environment := bootstrap.Environment()
-	for name, value := range overrides {
-		environment[name] = value
-	}
+	maps.Copy(environment, overrides)
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[bootstrap.Settings]()) {
 		flag := cmd.Flags().Lookup(field.Tag.Get("flag"))
 		if flag != nil && flag.Changed {

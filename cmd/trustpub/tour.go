@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/trustpub/trustpub/bootstrap"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
@@ -27,6 +26,7 @@ const (
 // tour is one exchange through HTTP, each step of it shown.
 type tour struct {
 	out      io.Writer
+	client   *http.Client
 	server   string
 	ci       *issuer.Issuer
 	settings bootstrap.Settings
@@ -151,8 +151,6 @@ func (t tour) introspect(ctx context.Context, accessToken string) (map[string]an
 
 // call sends a request and decodes the answer, if there is one.
 func (t tour) call(ctx context.Context, method, target, bearer, contentType, body string) (int, map[string]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -163,7 +161,7 @@ func (t tour) call(ctx context.Context, method, target, bearer, contentType, bod
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := t.client.Do(request)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -191,14 +189,15 @@ func payload(idToken string) (map[string]any, error) {
 		return nil, err
 	}
 	var claims map[string]any
-	return claims, json.Unmarshal(decoded, &claims)
+	err = json.Unmarshal(decoded, &claims)
+	return claims, err
 }
 
 // printCommands prints the commands with which a person repeats the tour. They need
 // nothing but a shell, curl and sed.
 func (t tour) printCommands() error {
 	value := func(member string) string {
-		return fmt.Sprintf(`sed 's/.*"%s":"\([^"]*\)".*/\1/'`, member)
+		return `sed 's/.*"` + member + `":"\([^"]*\)".*/\1/'`
 	}
 	_, err := fmt.Fprintf(t.out, `
 The same by hand, in another terminal:

@@ -23,17 +23,19 @@ import (
 )
 
 func main() {
+	ctx := context.Background()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	settings, err := bootstrap.LoadSettings(bootstrap.Environment())
+	environment := bootstrap.Environment()
+	settings, err := bootstrap.LoadSettings(environment)
 	if err != nil {
-		logger.Error("reading settings failed", slog.Any("error", err))
+		logger.ErrorContext(ctx, "reading settings failed", slog.Any("error", err))
 		os.Exit(2)
 	}
 	fx.New(
-		newApp(settings, logger, os.Getenv("DATABASE_URL")),
+		newApp(settings, logger, environment["DATABASE_URL"]),
 		fx.Invoke(func(mux *http.ServeMux) {
 			server := &http.Server{Addr: settings.Listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-			go func() { logger.Error("the server ended", slog.Any("error", server.ListenAndServe())) }()
+			go func() { logger.ErrorContext(ctx, "the server ended", slog.Any("error", server.ListenAndServe())) }()
 		}),
 	).Run()
 }
@@ -47,7 +49,7 @@ func newApp(settings bootstrap.Settings, logger *slog.Logger, databaseURL string
 			func(lc fx.Lifecycle) (*sql.DB, error) { return openDatabase(lc, databaseURL) },
 		),
 
-		bootstrap.ProvideStore(func(db *sql.DB) *postgres.Store { return postgres.NewStore(db) }),
+		bootstrap.ProvideStore(postgres.NewStore),
 		bootstrap.Module(settings),
 		fx.Decorate(
 			func(o owners) application.Ownership { return o },

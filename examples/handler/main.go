@@ -19,15 +19,15 @@ import (
 )
 
 func main() {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx := context.Background()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	mux, stop, err := newMux(ctx, bootstrap.Environment(), "registry.db", logger)
 	if err != nil {
-		logger.Error("starting failed", slog.Any("error", err))
+		logger.ErrorContext(ctx, "starting failed", slog.Any("error", err))
 		os.Exit(1)
 	}
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	logger.Error("the server ended", slog.Any("error", server.ListenAndServe()))
+	logger.ErrorContext(ctx, "the server ended", slog.Any("error", server.ListenAndServe()))
 	_ = stop(ctx)
 }
 

@@ -23,14 +23,15 @@ import (
 )
 
 func main() {
+	ctx := context.Background()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	registry, err := newRegistry(context.Background(), github.DefaultIssuer, memory.New(), logger)
+	registry, err := newRegistry(ctx, github.DefaultIssuer, memory.New(), logger)
 	if err != nil {
-		logger.Error("starting failed", slog.Any("error", err))
+		logger.ErrorContext(ctx, "starting failed", slog.Any("error", err))
 		os.Exit(1)
 	}
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: registry, ReadHeaderTimeout: 5 * time.Second}
-	logger.Error("the server ended", slog.Any("error", server.ListenAndServe()))
+	logger.ErrorContext(ctx, "the server ended", slog.Any("error", server.ListenAndServe()))
 }
 
 // registry is a package registry with trusted publishing: an endpoint of its own for
@@ -100,7 +101,7 @@ func (r *registry) serveExchange(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]string{"token": issued.Secret.Reveal()})
+	_ = json.NewEncoder(w).Encode(map[string]string{"token": issued.Secret.Reveal()}) //nolint:errchkjson // The client is gone.
 }
 
 // serveUpload accepts a package from whoever holds a token for exactly that package.

@@ -10,7 +10,7 @@ import (
 )
 
 // pqConn is what a connection of lib/pq can do.
-type pqConn interface {
+type pqConn interface { //nolint:interfacebloat // database/sql looks for each of them.
 	driver.Conn
 	driver.ConnBeginTx
 	driver.ConnPrepareContext

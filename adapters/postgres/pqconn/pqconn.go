@@ -104,7 +104,7 @@ type deadlineConn struct {
 
 // Read implements net.Conn.
 func (c *deadlineConn) Read(b []byte) (int, error) {
-	err := c.Conn.SetReadDeadline(c.deadline())
+	err := c.SetReadDeadline(c.deadline())
 	if err != nil {
 		return 0, err
 	}
@@ -113,7 +113,7 @@ func (c *deadlineConn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *deadlineConn) Write(b []byte) (int, error) {
-	err := c.Conn.SetWriteDeadline(c.deadline())
+	err := c.SetWriteDeadline(c.deadline())
 	if err != nil {
 		return 0, err
 	}
@@ -131,7 +131,7 @@ func (c *deadlineConn) SetDeadline(t time.Time) error {
 }
 
 func (c *deadlineConn) deadline() time.Time {
-	deadline := time.Now().Add(c.timeout)
+	deadline := time.Now().Add(c.timeout) //nolint:forbidigo // The kernel compares it with its own clock.
 	if outer := c.outer.Load(); outer != 0 && outer < deadline.UnixNano() {
 		return time.Unix(0, outer)
 	}
