@@ -94,6 +94,12 @@ func validEnvironment(s string) bool {
 // ID returns the store's number of the config; zero before it was stored.
 func (c GitHubConfig) ID() int64 { return c.id }
 
+// WithID returns the config with the number that a store gave it.
+func (c GitHubConfig) WithID(id int64) GitHubConfig {
+	c.id = id
+	return c
+}
+
 // CreatedAt returns when the config was made.
 func (c GitHubConfig) CreatedAt() time.Time { return c.createdAt }
 
