@@ -177,12 +177,14 @@ func TestTheRecordOfAnIDTokenOutlivesItsAcceptance(t *testing.T) {
 // parts are what valid claims are made of.
 func parts() (domain.Registered, domain.Workload) {
 	now := trustpubtest.Now()
-	return domain.Registered{
-			Issuer: trustpubtest.Issuer, Subject: "repo:octo-org/octo-repo", JWTID: "jti",
-			IssuedAt: now, ExpiresAt: now.Add(time.Minute), AcceptableUntil: now.Add(2 * time.Minute),
-		}, domain.Workload{
-			Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
-			OwnerID: "65", RepositoryID: "74", Workflow: "release.yml", Environment: "production",
-			Details: map[string]string{"sha": "f00d"},
-		}
+	r := domain.Registered{
+		Issuer: trustpubtest.Issuer, Subject: "repo:octo-org/octo-repo", JWTID: "jti",
+		IssuedAt: now, ExpiresAt: now.Add(time.Minute), AcceptableUntil: now.Add(2 * time.Minute),
+	}
+	w := domain.Workload{
+		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
+		OwnerID: "65", RepositoryID: "74", Workflow: "release.yml", Environment: "production",
+		Details: map[string]string{"sha": "f00d"},
+	}
+	return r, w
 }
