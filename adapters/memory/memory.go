@@ -5,7 +5,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -73,20 +72,14 @@ func (s *Store) CreateGitHubConfig(ctx context.Context, config domain.GitHubConf
 		}
 		ofPackage++
 		if same(other, config) {
-			return domain.GitHubConfig{}, &domain.Error{Kind: domain.KindConflict, Code: domain.CodeDuplicateConfig, Message: "The package has an identical publisher already."}
+			return domain.GitHubConfig{}, domain.DuplicateConfig()
 		}
 	}
 	if ofPackage >= limit {
-		return domain.GitHubConfig{}, &domain.Error{
-			Kind: domain.KindConflict, Code: domain.CodeTooManyConfigs,
-			Message: fmt.Sprintf("The package has %d publishers, which is as many as it may have. Remove one first.", ofPackage),
-		}
-	}
-	stored, err := withID(config, s.lastID+1)
-	if err != nil {
-		return domain.GitHubConfig{}, err
+		return domain.GitHubConfig{}, domain.TooManyConfigs(ofPackage)
 	}
 	s.lastID++
+	stored := config.WithID(s.lastID)
 	s.configs = append(s.configs, stored)
 	return stored, nil
 }
@@ -95,18 +88,6 @@ func (s *Store) CreateGitHubConfig(ctx context.Context, config domain.GitHubConf
 func same(a, b domain.GitHubConfig) bool {
 	return a.Issuer() == b.Issuer() && a.Repository().Key() == b.Repository().Key() && a.OwnerID() == b.OwnerID() &&
 		a.WorkflowFilename() == b.WorkflowFilename() && a.EnvironmentKey() == b.EnvironmentKey()
-}
-
-func withID(c domain.GitHubConfig, id int64) (domain.GitHubConfig, error) {
-	params := domain.GitHubConfigParams{
-		ID: id, CreatedAt: c.CreatedAt().UTC(), Package: c.Package(), Issuer: c.Issuer(),
-		Owner: c.Repository().Owner, Repository: c.Repository().Name, OwnerID: c.OwnerID(),
-		WorkflowFilename: c.WorkflowFilename(),
-	}
-	if environment, named := c.Environment(); named {
-		params.Environment = &environment
-	}
-	return domain.NewGitHubConfig(params)
 }
 
 // GitHubConfig implements [application.GitHubConfigStore].
@@ -118,17 +99,13 @@ func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig
 	defer s.mu.Unlock()
 	i := s.index(id)
 	if i < 0 {
-		return domain.GitHubConfig{}, configNotFound(id)
+		return domain.GitHubConfig{}, domain.ConfigNotFound(id)
 	}
 	return s.configs[i], nil
 }
 
 func (s *Store) index(id int64) int {
 	return slices.IndexFunc(s.configs, func(c domain.GitHubConfig) bool { return c.ID() == id })
-}
-
-func configNotFound(id int64) error {
-	return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: fmt.Sprintf("There is no publisher with the ID %d.", id)}
 }
 
 // ListGitHubConfigs implements [application.GitHubConfigStore].
@@ -164,7 +141,7 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 	defer s.mu.Unlock()
 	i := s.index(id)
 	if i < 0 {
-		return configNotFound(id)
+		return domain.ConfigNotFound(id)
 	}
 	s.configs = slices.Delete(s.configs, i, i+1)
 	return nil
@@ -182,7 +159,7 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 		if used.hash == token.Hash {
 			return nil
 		}
-		return domain.Refuse(domain.CodeAlreadyUsed, "The ID token was exchanged before. Each can be exchanged once: ask the CI provider for a new one.")
+		return domain.AlreadyUsed()
 	}
 	if _, taken := s.tokens[token.Hash]; taken {
 		return errors.New("save token: its hash is taken")
@@ -201,7 +178,7 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 	defer s.mu.Unlock()
 	token, ok := s.tokens[hash]
 	if !ok {
-		return domain.AccessToken{}, &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no such access token."}
+		return domain.AccessToken{}, domain.TokenNotFound()
 	}
 	token = clone(token)
 	token.Grants = slices.DeleteFunc(token.Grants, func(g domain.Grant) bool {

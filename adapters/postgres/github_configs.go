@@ -84,13 +84,10 @@ func create(ctx context.Context, tx *sqlx.Tx, row *githubConfigRow, limit int, a
 			row.ID = other.ID
 			return nil
 		}
-		return &domain.Error{Kind: domain.KindConflict, Code: domain.CodeDuplicateConfig, Message: "The package has an identical publisher already."}
+		return domain.DuplicateConfig()
 	}
 	if len(existing) >= limit {
-		return &domain.Error{
-			Kind: domain.KindConflict, Code: domain.CodeTooManyConfigs,
-			Message: fmt.Sprintf("The package has %d publishers, which is as many as it may have. Remove one first.", len(existing)),
-		}
+		return domain.TooManyConfigs(len(existing))
 	}
 	err = tx.GetContext(ctx, &row.ID, `
 		insert into trustpub_configs_github (created_at, ecosystem, package, issuer, repository_owner, repository_name,
@@ -124,16 +121,12 @@ func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig
 			where id = $1`, id)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return domain.GitHubConfig{}, configNotFound(id)
+		return domain.GitHubConfig{}, domain.ConfigNotFound(id)
 	}
 	if err != nil {
 		return domain.GitHubConfig{}, fmt.Errorf("find github config: %w", err)
 	}
 	return row.config()
-}
-
-func configNotFound(id int64) error {
-	return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: fmt.Sprintf("There is no publisher with the ID %d.", id)}
 }
 
 // ListGitHubConfigs implements [application.GitHubConfigStore].
@@ -184,7 +177,7 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 		}
 		n, err := result.RowsAffected()
 		if err == nil && n == 0 && !mayBeGone {
-			return configNotFound(id)
+			return domain.ConfigNotFound(id)
 		}
 		return err
 	})

@@ -85,6 +85,11 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestAnExchangeReadsNothingElse(t *testing.T) {
+	_, db := newDatabase(t)
+	trustpubtest.TestFindsNothingElse(t, postgres.NewStore(db))
+}
+
 func TestThreeReplicasGiveOneTokenForOneJTI(t *testing.T) {
 	url, first := newDatabase(t)
 	trustpubtest.TestSharedStore(t,
@@ -188,4 +193,11 @@ func TestAnExchangeReadsByIndex(t *testing.T) {
 	}
 	require.NoError(t, rows.Err())
 	require.Contains(t, strings.Join(plan, "\n"), "trustpub_configs_github_repository")
+}
+
+func BenchmarkStore(b *testing.B) {
+	server := postgrestest.NewServer(b, postgrestest.Options{Fsync: true})
+	db := postgrestest.Open(b, server.URL())
+	migrate(b, db)
+	trustpubtest.BenchmarkStore(b, postgres.NewStore(db))
 }

@@ -62,7 +62,7 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 		case winner == nil:
 			return errRunAgain
 		case !bytes.Equal(winner, token.Hash[:]):
-			return domain.Refuse(domain.CodeAlreadyUsed, "The ID token was exchanged before. Each can be exchanged once: ask the CI provider for a new one.")
+			return domain.AlreadyUsed()
 		}
 		return nil
 	})
@@ -112,7 +112,7 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 			where t.hashed_token = $1`, hash[:])
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return domain.AccessToken{}, &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no such access token."}
+		return domain.AccessToken{}, domain.TokenNotFound()
 	}
 	if err != nil {
 		return domain.AccessToken{}, fmt.Errorf("find token: %w", err)

@@ -79,12 +79,9 @@ func checkRoom(ctx context.Context, tx *sqlx.Tx, row githubConfigRow, limit int)
 	case err != nil:
 		return fmt.Errorf("count configs: %w", err)
 	case count.Same > 0:
-		return &domain.Error{Kind: domain.KindConflict, Code: domain.CodeDuplicateConfig, Message: "The package has an identical publisher already."}
+		return domain.DuplicateConfig()
 	case count.Total >= limit:
-		return &domain.Error{
-			Kind: domain.KindConflict, Code: domain.CodeTooManyConfigs,
-			Message: fmt.Sprintf("The package has %d publishers, which is as many as it may have. Remove one first.", count.Total),
-		}
+		return domain.TooManyConfigs(count.Total)
 	}
 	return nil
 }
@@ -98,16 +95,12 @@ func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig
 		from trustpub_configs_github
 		where id = ?`, id)
 	if errors.Is(err, sql.ErrNoRows) {
-		return domain.GitHubConfig{}, configNotFound(id)
+		return domain.GitHubConfig{}, domain.ConfigNotFound(id)
 	}
 	if err != nil {
 		return domain.GitHubConfig{}, fmt.Errorf("find github config: %w", err)
 	}
 	return row.config()
-}
-
-func configNotFound(id int64) error {
-	return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: fmt.Sprintf("There is no publisher with the ID %d.", id)}
 }
 
 // ListGitHubConfigs implements [application.GitHubConfigStore].
@@ -146,7 +139,7 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 	err := s.write(ctx, func(tx *sqlx.Tx) error {
 		n, err := affected(tx.ExecContext(ctx, `delete from trustpub_configs_github where id = ?`, id))
 		if err == nil && n == 0 {
-			return configNotFound(id)
+			return domain.ConfigNotFound(id)
 		}
 		return err
 	})

@@ -61,7 +61,7 @@ func checkOwner(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJ
 		return fmt.Errorf("read who spent the jti: %w", err)
 	}
 	if string(winner) != string(row.Hash) {
-		return domain.Refuse(domain.CodeAlreadyUsed, "The ID token was exchanged before. Each can be exchanged once: ask the CI provider for a new one.")
+		return domain.AlreadyUsed()
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 		from trustpub_tokens t
 		where t.hashed_token = ?`, hash[:])
 	if errors.Is(err, sql.ErrNoRows) {
-		return domain.AccessToken{}, &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no such access token."}
+		return domain.AccessToken{}, domain.TokenNotFound()
 	}
 	if err != nil {
 		return domain.AccessToken{}, fmt.Errorf("find token: %w", err)
