@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -178,6 +179,8 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 		return encodeJSON(t, jose.JSONWebKey{Key: rsaOfBits(bits), KeyID: "odd"})
 	}
 	public := encodeJSON(t, good)
+	edwards, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
 
 	tests := []struct {
 		name string
@@ -206,6 +209,7 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 		{"for nothing", []json.RawMessage{change("key_ops", []string{})}, false},
 		{"key_ops that is a string", []json.RawMessage{change("key_ops", "verify")}, false},
 		{"elliptic", []json.RawMessage{encodeJSON(t, jose.JSONWebKey{Key: &ec.PublicKey, KeyID: "odd"})}, false},
+		{"of an Edwards curve", []json.RawMessage{encodeJSON(t, jose.JSONWebKey{Key: edwards, KeyID: "odd"})}, false},
 		{"symmetric", []json.RawMessage{encodeJSON(t, jose.JSONWebKey{Key: []byte("secret"), KeyID: "odd"})}, false},
 		{"private", []json.RawMessage{encodeJSON(t, jose.JSONWebKey{Key: strangerKey(), KeyID: "odd"})}, false},
 		{"of an unknown type", []json.RawMessage{change("kty", "MAGIC")}, false},

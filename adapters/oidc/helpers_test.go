@@ -80,23 +80,23 @@ func issuerKeys() func() (*rsa.PrivateKey, error) {
 }
 
 // startIssuer starts an issuer on a real socket.
-func startIssuer(t testing.TB, now func() time.Time) *issuer.Issuer {
-	t.Helper()
+func startIssuer(tb testing.TB, now func() time.Time) *issuer.Issuer {
+	tb.Helper()
 	ci, err := issuer.Start(issuer.Config{Now: now, GenerateKey: issuerKeys()})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, ci.Close()) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, ci.Close()) })
 	return ci
 }
 
 // newKeySet returns the key set of a started issuer.
-func newKeySet(t testing.TB, ci *issuer.Issuer, now func() time.Time) *oidc.RemoteKeySet {
-	t.Helper()
-	return newKeySetWith(t, oidc.RemoteKeySetConfig{Issuer: ci.URL(), Now: now})
+func newKeySet(tb testing.TB, ci *issuer.Issuer, now func() time.Time) *oidc.RemoteKeySet {
+	tb.Helper()
+	return newKeySetWith(tb, oidc.RemoteKeySetConfig{Issuer: ci.URL(), Now: now})
 }
 
 // newKeySetWith fills in what a test has no opinion about.
-func newKeySetWith(t testing.TB, cfg oidc.RemoteKeySetConfig) *oidc.RemoteKeySet {
-	t.Helper()
+func newKeySetWith(tb testing.TB, cfg oidc.RemoteKeySetConfig) *oidc.RemoteKeySet {
+	tb.Helper()
 	if cfg.Algorithms == nil {
 		cfg.Algorithms = []string{"RS256"}
 	}
@@ -104,7 +104,7 @@ func newKeySetWith(t testing.TB, cfg oidc.RemoteKeySetConfig) *oidc.RemoteKeySet
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	keys, err := oidc.NewRemoteKeySet(cfg)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return keys
 }
 
@@ -116,29 +116,29 @@ type fixture struct {
 	clock *clock
 }
 
-func newFixture(t testing.TB) fixture {
-	t.Helper()
+func newFixture(tb testing.TB) fixture {
+	tb.Helper()
 	clock := newClock()
-	ci := startIssuer(t, clock.Now)
-	return fixture{Verifier: newVerifier(t, ci, newKeySet(t, ci, clock.Now), clock.Now, leeway), ci: ci, clock: clock}
+	ci := startIssuer(tb, clock.Now)
+	return fixture{Verifier: newVerifier(tb, ci, newKeySet(tb, ci, clock.Now), clock.Now, leeway), ci: ci, clock: clock}
 }
 
-func newVerifier(t testing.TB, ci *issuer.Issuer, keys oidc.KeySet, now func() time.Time, leeway time.Duration) *oidc.Verifier {
-	t.Helper()
+func newVerifier(tb testing.TB, ci *issuer.Issuer, keys oidc.KeySet, now func() time.Time, leeway time.Duration) *oidc.Verifier {
+	tb.Helper()
 	provider, err := github.New(ci.URL())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	verifier, err := oidc.NewVerifier(oidc.VerifierConfig{
 		Audience: audience, Leeway: leeway, Now: now,
 		Sources: []oidc.Source{{Provider: provider, Keys: keys}},
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return verifier
 }
 
 // sign signs claims with the issuer's key.
-func (f fixture) sign(t testing.TB, claims issuer.Claims, options ...issuer.SignOption) string {
-	t.Helper()
-	return signed(t)(f.ci.Sign(claims, options...))
+func (f fixture) sign(tb testing.TB, claims issuer.Claims, options ...issuer.SignOption) string {
+	tb.Helper()
+	return signed(tb)(f.ci.Sign(claims, options...))
 }
 
 // traffic returns how many documents the verifier has asked the issuer for.
@@ -147,37 +147,37 @@ func (f fixture) traffic() int {
 }
 
 // signed returns a function that takes the result of signing apart.
-func signed(t testing.TB) func(string, error) string {
-	t.Helper()
+func signed(tb testing.TB) func(string, error) string {
+	tb.Helper()
 	return func(idToken string, err error) string {
-		t.Helper()
-		require.NoError(t, err)
+		tb.Helper()
+		require.NoError(tb, err)
 		return idToken
 	}
 }
 
 // requireRefused checks that err refuses an ID token with code, in whole sentences
 // that show neither its payload nor its signature.
-func requireRefused(t testing.TB, err error, code domain.Code, idToken string) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, code, domain.CodeOf(err), "%v", err)
-	require.Equal(t, domain.KindRefused, domain.KindOf(err), "%v", err)
+func requireRefused(tb testing.TB, err error, code domain.Code, idToken string) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, code, domain.CodeOf(err), "%v", err)
+	require.Equal(tb, domain.KindRefused, domain.KindOf(err), "%v", err)
 	message := domain.MessageOf(err)
-	require.Regexp(t, `^[A-Z].*\.$`, message)
+	require.Regexp(tb, `^[A-Z].*\.$`, message)
 	for part := range strings.SplitSeq(idToken, ".") {
 		if len(part) > 8 {
-			require.NotContains(t, err.Error(), part)
+			require.NotContains(tb, err.Error(), part)
 		}
 	}
 }
 
 // requireUnavailable checks that err says that the keys can't be had.
-func requireUnavailable(t testing.TB, err error) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, domain.CodeKeysUnavailable, domain.CodeOf(err), "%v", err)
-	require.Equal(t, domain.KindUnavailable, domain.KindOf(err), "%v", err)
+func requireUnavailable(tb testing.TB, err error) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, domain.CodeKeysUnavailable, domain.CodeOf(err), "%v", err)
+	require.Equal(tb, domain.KindUnavailable, domain.KindOf(err), "%v", err)
 }
 
 // inProcess carries requests to a handler without a socket, so that they can be
@@ -217,10 +217,10 @@ func bubbleIssuer(t *testing.T, jitter float64) (*issuer.Issuer, *oidc.RemoteKey
 	return ci, keys
 }
 
-// key asks for a key that must be there.
-func requireKey(t testing.TB, keys oidc.KeySet, keyID string) {
-	t.Helper()
+// requireKey asks for a key that must be there.
+func requireKey(tb testing.TB, keys oidc.KeySet, keyID string) {
+	tb.Helper()
 	key, err := keys.Key(context.Background(), keyID)
-	require.NoError(t, err)
-	require.NotNil(t, key)
+	require.NoError(tb, err)
+	require.NotNil(tb, key)
 }

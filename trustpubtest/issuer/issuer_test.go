@@ -105,7 +105,7 @@ func TestClaimsAreThoseOfGitHubAndNewEachTime(t *testing.T) {
 	ci := start(t)
 	first, second := ci.GitHubClaims(), ci.GitHubClaims()
 	require.NotEqual(t, first["jti"], second["jti"])
-	for _, name := range strings.Fields(`jti sub aud iss ref ref_type ref_protected sha repository repository_id
+	for name := range strings.FieldsSeq(`jti sub aud iss ref ref_type ref_protected sha repository repository_id
 		repository_owner repository_owner_id repository_visibility actor actor_id run_id run_number run_attempt
 		runner_environment workflow workflow_ref workflow_sha job_workflow_ref job_workflow_sha head_ref base_ref
 		event_name check_run_id iat nbf exp`) {
