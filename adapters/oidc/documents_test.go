@@ -244,7 +244,7 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 				requireKey(t, keys, "odd")
 				return
 			}
-			for _, keyID := range []string{"odd", "1", "rsa"} {
+			for _, keyID := range []string{"odd", "", "1"} {
 				_, err := keys.Key(t.Context(), keyID)
 				requireRefused(t, err, domain.CodeUnknownKey, "")
 			}
@@ -257,11 +257,16 @@ func TestKeysOfEllipticCurvesServeProvidersThatUseThem(t *testing.T) {
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	ci := startIssuer(t, nil)
-	ci.AddToKeySet(encodeJSON(t, jose.JSONWebKey{Key: &ec.PublicKey, KeyID: "ec"}))
+	ci.AddToKeySet(
+		encodeJSON(t, jose.JSONWebKey{Key: &ec.PublicKey, KeyID: "ec"}),
+		encodeJSON(t, jose.JSONWebKey{Key: &strangerKey().PublicKey, KeyID: "rsa"}),
+	)
 	keys := newKeySetWith(t, oidc.RemoteKeySetConfig{Issuer: ci.URL(), Algorithms: []string{"ES256"}, Now: time.Now})
 	requireKey(t, keys, "ec")
-	_, err = keys.Key(t.Context(), ci.KeyID())
-	requireRefused(t, err, domain.CodeUnknownKey, "")
+	for _, keyID := range []string{"rsa", ci.KeyID()} {
+		_, err = keys.Key(t.Context(), keyID)
+		requireRefused(t, err, domain.CodeUnknownKey, "")
+	}
 }
 
 func TestAKeySetWithoutAUsableKeyIsNoGood(t *testing.T) {

@@ -366,22 +366,32 @@ func TestAFailedBackgroundRefreshDoesNotShortenThePauseAfterAnUnknownKey(t *test
 	})
 }
 
-func TestTheServerNeedsNoIssuerToStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ci, keys := bubbleIssuer(t, 0.5)
-		ci.SetFault(issuer.Discovery, hang)
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			keys.Run(ctx)
-		}()
-		synctest.Wait()
-		begin := time.Now()
-		cancel()
-		<-ended
-		require.Zero(t, time.Since(begin), "and stopping does not wait for it")
-	})
+func TestTheBackgroundRefreshEndsAtOnceThoughTheIssuerHangs(t *testing.T) {
+	for name, alreadyAsked := range map[string]bool{"its own fetch": false, "the fetch of a request": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ci, keys := bubbleIssuer(t, 0.5)
+				ci.SetFault(issuer.Discovery, hang)
+				if alreadyAsked {
+					go func() { _, _ = keys.Key(context.Background(), ci.KeyID()) }()
+					synctest.Wait()
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					keys.Run(ctx)
+				}()
+				synctest.Wait()
+				begin := time.Now()
+				cancel()
+				<-ended
+				require.Zero(t, time.Since(begin))
+				require.Equal(t, 1, ci.Requests(issuer.Discovery))
+				time.Sleep(5 * time.Second) // The request's fetch ends by itself.
+			})
+		})
+	}
 }
 
 func TestFailuresAreLoggedOnceWithTheIssuer(t *testing.T) {
