@@ -143,6 +143,11 @@ func (s *PublisherService) DeleteGitHubConfig(ctx context.Context, actor Actor, 
 }
 
 func (s *PublisherService) deleteGitHubConfig(ctx context.Context, actor Actor, id int64) (domain.GitHubConfig, error) {
+	// Whoever is nobody must not learn which IDs exist.
+	err := authenticated(actor)
+	if err != nil {
+		return domain.GitHubConfig{}, err
+	}
 	config, err := s.cfg.GitHub.GitHubConfig(ctx, id)
 	if err != nil {
 		return domain.GitHubConfig{}, fmt.Errorf("find github config: %w", storeError(err))
@@ -161,15 +166,24 @@ func (s *PublisherService) deleteGitHubConfig(ctx context.Context, actor Actor, 
 // mayManage refuses a caller that nobody authenticated before it asks the port, so
 // that an Ownership need not think of one.
 func (s *PublisherService) mayManage(ctx context.Context, actor Actor, pkg domain.Package) error {
+	err := authenticated(actor)
+	if err != nil {
+		return err
+	}
+	err = s.cfg.Ownership.MayManage(ctx, actor, pkg)
+	if err != nil {
+		return fmt.Errorf("check ownership: %w", storeError(err))
+	}
+	return nil
+}
+
+// authenticated refuses an actor that is nobody.
+func authenticated(actor Actor) error {
 	if actor.ID == "" {
 		return &domain.Error{
 			Kind: domain.KindUnauthenticated, Code: domain.CodeUnauthenticated,
 			Message: "Managing publishers needs a credential.",
 		}
-	}
-	err := s.cfg.Ownership.MayManage(ctx, actor, pkg)
-	if err != nil {
-		return fmt.Errorf("check ownership: %w", storeError(err))
 	}
 	return nil
 }
