@@ -74,8 +74,12 @@ func BenchmarkExchange(b *testing.B) {
 		open func(b *testing.B) bootstrap.Store
 	}{
 		{"memory", func(*testing.B) bootstrap.Store { return memory.New() }},
-		{"sqlite", func(b *testing.B) bootstrap.Store { return openStore(b, "sqlite:"+filepath.Join(b.TempDir(), "t.db")) }},
+		{"sqlite", func(b *testing.B) bootstrap.Store {
+			b.Helper()
+			return openStore(b, "sqlite:"+filepath.Join(b.TempDir(), "t.db"))
+		}},
 		{"postgres", func(b *testing.B) bootstrap.Store {
+			b.Helper()
 			return openStore(b, postgrestest.NewServer(b, postgrestest.Options{Fsync: true}).URL())
 		}},
 	}

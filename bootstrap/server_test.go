@@ -307,7 +307,8 @@ func TestAHangingIssuerDoesNotSlowAnExchangeWithAKnownKey(t *testing.T) {
 
 	require.Equal(t, http.StatusOK, s.exchange(t, sign(t, ci, ci.GitHubClaims())).status)
 	select {
-	case <-waiting:
+	case err := <-waiting:
+		require.NoError(t, err)
 		t.Fatal("the unknown key was answered although its fetch hangs, so the test shows nothing")
 	default:
 	}
@@ -489,8 +490,8 @@ func TestWhileTheDatabaseCannotAnswerNothingIsClaimed(t *testing.T) {
 	require.NoError(t, postgres.Resume())
 
 	require.Equal(t, true, s.introspect(t, untouched).member(t, "active"))
-	// What was answered with 503 may take effect when the database goes on. The ID token was exchanged while nobody could tell, or it was not; it never is
-	// twice.
+	// What was answered with 503 may take effect when the database goes on: the ID
+	// token was exchanged, or it was not. It never is twice.
 	require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, s.exchange(t, idToken).status)
 	require.Equal(t, "already_used", s.exchange(t, idToken).code(t))
 }

@@ -189,19 +189,27 @@ func TestBothSchemasHaveTheSameColumns(t *testing.T) {
 		"sqlite": `select m.name || '.' || c.name from sqlite_master m join pragma_table_info(m.name) c
 			where m.type = 'table' and m.name like 'trustpub_%' and m.name <> 'trustpub_schema_migrations' order by 1`,
 	} {
-		m, db := databases[kind](t)
-		_, err := m.Up(t.Context())
-		require.NoError(t, err)
-		rows, err := db.QueryContext(t.Context(), query)
-		require.NoError(t, err)
-		defer func() { require.NoError(t, rows.Close()) }()
-		for rows.Next() {
-			var name string
-			require.NoError(t, rows.Scan(&name))
-			columns[kind] = append(columns[kind], name)
-		}
-		require.NoError(t, rows.Err())
+		columns[kind] = names(t, kind, query)
 	}
 	require.NotEmpty(t, columns["postgres"])
 	require.ElementsMatch(t, columns["postgres"], columns["sqlite"])
+}
+
+// names returns the result of a query for names on a database with a current schema.
+func names(t *testing.T, kind, query string) []string {
+	t.Helper()
+	m, db := databases[kind](t)
+	_, err := m.Up(t.Context())
+	require.NoError(t, err)
+	rows, err := db.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var found []string
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		found = append(found, name)
+	}
+	require.NoError(t, rows.Err())
+	return found
 }

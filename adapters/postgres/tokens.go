@@ -12,7 +12,7 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// saveToken spends the jti and stores the token, or tells whose the jti is, in one
+// saveStatement spends the jti and stores the token, or tells whose the jti is, in one
 // statement and one round trip.
 //
 // It may be run again after any outcome, known or not, since everything depends on
@@ -25,7 +25,7 @@ import (
 //
 // No row at all is a jti that a concurrent transaction spent after this statement's
 // snapshot was taken.
-const saveToken = `
+const saveStatement = `
 	with spent as (
 		insert into trustpub_used_jtis as used (issuer, jti, hashed_token, expires_at)
 		values ($1, $2, $3, $4)
@@ -72,12 +72,12 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 	return nil
 }
 
-// winner runs saveToken and returns the hash of the token that the jti was spent
+// winner runs saveStatement and returns the hash of the token that the jti was spent
 // for; nil when that can't be seen yet. The answer is read to its end: outside a
 // transaction the commit comes after the last row, and with it the errors that
 // matter most.
 func (s *Store) winner(ctx context.Context, args ...any) ([]byte, error) {
-	rows, err := s.db.QueryContext(ctx, saveToken, args...)
+	rows, err := s.db.QueryContext(ctx, saveStatement, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func Open(path string) (*DB, error) {
 // then take away the log that they write to
 // (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 func create(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The operator names the file.
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

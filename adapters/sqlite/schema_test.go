@@ -17,6 +17,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 	rows, err := db.Writer().QueryContext(t.Context(),
 		`select name, sql from sqlite_master where type = 'table' and name like 'trustpub%' and name <> 'trustpub_schema_migrations'`)
 	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
 	for rows.Next() {
 		var table struct{ name, statement string }
 		require.NoError(t, rows.Scan(&table.name, &table.statement))
@@ -30,6 +31,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 		var columns []string
 		rows, err := db.Writer().QueryContext(t.Context(), `select name from pragma_table_info(?)`, table.name)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		for rows.Next() {
 			var column string
 			require.NoError(t, rows.Scan(&column))
@@ -54,6 +56,7 @@ func TestAnExchangeReadsAndWritesByIndex(t *testing.T) {
 	} {
 		rows, err := db.Writer().QueryContext(t.Context(), `explain query plan `+query)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		for rows.Next() {
 			var id, parent, unused int
 			var detail string

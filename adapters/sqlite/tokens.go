@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -60,7 +61,7 @@ func checkOwner(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJ
 	if err != nil {
 		return fmt.Errorf("read who spent the jti: %w", err)
 	}
-	if string(winner) != string(row.Hash) {
+	if !bytes.Equal(winner, row.Hash) {
 		return domain.AlreadyUsed()
 	}
 	return nil

@@ -23,22 +23,24 @@ func Object(b []byte) (map[string]any, error) {
 		return nil, errors.New("the text is not UTF-8")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.UseNumber()
-	var object map[string]any
-	err := decoder.Decode(&object)
+	decoder.SetNumberType(json.UnmarshalJSONNumber)
+	// Decoding into an interface spares the reflection that a map would need.
+	var value any
+	err := decoder.Decode(&value)
 	if err != nil {
 		return nil, err
 	}
-	if object == nil {
-		return nil, errors.New("null is no object")
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("the text is no object")
 	}
 	_, err = decoder.Token()
 	if !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the object")
 	}
-	for name, value := range object {
+	for name, member := range object {
 		// The decoder has a number type of its own.
-		if number, ok := value.(json.Number); ok {
+		if number, ok := member.(json.Number); ok {
 			object[name] = stdjson.Number(number)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 // Paths of the API that the tour visits.
 const (
-	tokensPath     = "/api/v1/trusted_publishing/tokens"
+	tokensPath     = "/api/v1/trusted_publishing/tokens" //nolint:gosec // A path, and no credential.
 	configsPath    = "/api/v1/trusted_publishing/github_configs"
 	introspectPath = "/oauth/introspect"
 )

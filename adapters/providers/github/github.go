@@ -116,14 +116,6 @@ func readRepository(raw domain.RawClaims) (domain.Repository, error) {
 	if err != nil {
 		return domain.Repository{}, invalid("repository", err)
 	}
-	owner, err := raw.OptionalString("repository_owner")
-	if err != nil {
-		return domain.Repository{}, err
-	}
-	stated := domain.Repository{Owner: owner, Name: repository.Name}
-	if owner != "" && stated.Key() != repository.Key() {
-		return domain.Repository{}, invalid("repository_owner", errors.New("it is not the owner that the claim repository names"))
-	}
 	return repository, nil
 }
 
