@@ -43,6 +43,8 @@ type store struct {
 	fails map[string]error
 	// saves counts the calls of SaveToken.
 	saves int
+	// created is the config that it was last asked to create.
+	created domain.GitHubConfig
 }
 
 func (s *store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
@@ -75,6 +77,7 @@ func (s *store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.
 }
 
 func (s *store) CreateGitHubConfig(ctx context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error) {
+	s.created = config
 	if err := s.fails["CreateGitHubConfig"]; err != nil {
 		return domain.GitHubConfig{}, err
 	}

@@ -110,6 +110,7 @@ func TestCreateStoresTheConfigForTheOnlyIssuer(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, trustpubtest.Issuer, config.Issuer())
+	require.Zero(t, r.store.created.ID(), "the store is asked for an ID")
 	require.Equal(t, int64(1), config.ID())
 	require.Equal(t, trustpubtest.Now(), config.CreatedAt())
 	require.Equal(t, int64(65), config.OwnerID())
