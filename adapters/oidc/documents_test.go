@@ -179,6 +179,7 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 		return encodeJSON(t, jose.JSONWebKey{Key: rsaOfBits(bits), KeyID: "odd"})
 	}
 	public := encodeJSON(t, good)
+	longKeyID := strings.Repeat("k", 256)
 	edwards, _, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 
@@ -198,6 +199,7 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 		{"beside an unusable one with its ID", []json.RawMessage{public, change("use", "enc")}, true},
 		{"without kid", []json.RawMessage{change("kid", nil)}, false},
 		{"empty kid", []json.RawMessage{change("kid", "")}, false},
+		{"kid of 256 bytes", []json.RawMessage{change("kid", longKeyID)}, false},
 		{"kid that is a number", []json.RawMessage{change("kid", 1)}, false},
 		{"kid under a name in another case", []json.RawMessage{jwkWith(t, good, map[string]any{"kid": nil, "KID": "odd"})}, false},
 		{"for encryption", []json.RawMessage{change("use", "enc")}, false},
@@ -244,12 +246,26 @@ func TestAKeyThatCannotBeUsedIsSkippedAndItsNeighboursAreNot(t *testing.T) {
 				requireKey(t, keys, "odd")
 				return
 			}
-			for _, keyID := range []string{"odd", "", "1"} {
+			for _, keyID := range []string{"odd", "", "1", longKeyID} {
 				_, err := keys.Key(t.Context(), keyID)
 				requireRefused(t, err, domain.CodeUnknownKey, "")
 			}
 		})
 	}
+}
+
+// TestTheSizeOfAnRSAKeyIsBoundedWhateverTheHostProgramSet is not parallel, as it
+// changes a setting that the whole process has.
+func TestTheSizeOfAnRSAKeyIsBoundedWhateverTheHostProgramSet(t *testing.T) {
+	before := jose.MaxRSAModulusBits
+	jose.MaxRSAModulusBits = 16384
+	defer func() { jose.MaxRSAModulusBits = before }()
+	ci := startIssuer(t, nil)
+	ci.AddToKeySet(encodeJSON(t, jose.JSONWebKey{Key: rsaOfBits(8192), KeyID: "odd"}))
+	keys := newKeySet(t, ci, time.Now)
+	requireKey(t, keys, ci.KeyID())
+	_, err := keys.Key(t.Context(), "odd")
+	requireRefused(t, err, domain.CodeUnknownKey, "")
 }
 
 func TestKeysOfEllipticCurvesServeProvidersThatUseThem(t *testing.T) {

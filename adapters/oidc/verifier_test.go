@@ -365,6 +365,9 @@ func TestNewVerifierRefusesWhatIsUnsafe(t *testing.T) {
 		{"no algorithm", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test")}}, "no signature algorithm"},
 		{"algorithm none", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "RS256", "none")}}, `"none"`},
 		{"algorithm HS256", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "HS256")}}, `"HS256"`},
+		{"algorithm HS384", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "RS256", "HS384")}}, `"HS384"`},
+		{"algorithm HS512", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "HS512")}}, `"HS512"`},
+		{"algorithm that encrypts", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "RSA-OAEP")}}, `"RSA-OAEP"`},
 		{"empty algorithm", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "")}}, `""`},
 		{"unknown algorithm", oidc.VerifierConfig{Audience: audience, Now: time.Now, Sources: []oidc.Source{source("https://issuer.test", "rs256")}}, `"rs256"`},
 	}

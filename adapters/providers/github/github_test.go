@@ -183,6 +183,8 @@ func TestAClaimOfNoAcceptableFormIsRefused(t *testing.T) {
 		{"repository in an array", "repository", []any{"octo-org/octo-repo"}, domain.CodeMissingClaim},
 		{"owner ID in letters", "repository_owner_id", "octo-org", domain.CodeInvalidClaim},
 		{"owner ID with a sign", "repository_owner_id", "+65", domain.CodeInvalidClaim},
+		{"owner ID below zero", "repository_owner_id", "-65", domain.CodeInvalidClaim},
+		{"owner ID with a sign behind it", "repository_owner_id", "65-", domain.CodeInvalidClaim},
 		{"owner ID with a fraction", "repository_owner_id", "65.0", domain.CodeInvalidClaim},
 		{"owner ID with a space", "repository_owner_id", "65 ", domain.CodeInvalidClaim},
 		{"owner ID in Arabic digits", "repository_owner_id", "٦٥", domain.CodeInvalidClaim},
