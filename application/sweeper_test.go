@@ -168,15 +168,16 @@ func TestRunSweepsAtEveryIntervalUntilItsContextEnds(t *testing.T) {
 		h, logs := &heap{rows: 1200}, &logbook{}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
+		sweeper := newSweeper(t, h, logs, nil)
 		go func() {
-			newSweeper(t, h, logs, nil).Run(ctx)
+			sweeper.Run(ctx)
 			close(done)
 		}()
 
 		time.Sleep(application.DefaultSweepInterval - 1)
 		synctest.Wait()
 		require.Empty(t, h.asked(), "not before the interval is over")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.Equal(t, []int{500, 500, 500}, h.asked())
 		require.Contains(t, logs.String(), "removed=1200")
@@ -195,8 +196,9 @@ func TestRunGoesOnAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, logs := &heap{rows: 7, err: errDown}, &logbook{}
 		ctx, cancel := context.WithCancel(t.Context())
+		sweeper := newSweeper(t, h, logs, nil)
 		var wg sync.WaitGroup
-		wg.Go(func() { newSweeper(t, h, logs, nil).Run(ctx) })
+		wg.Go(func() { sweeper.Run(ctx) })
 
 		time.Sleep(3 * application.DefaultSweepInterval)
 		synctest.Wait()
@@ -217,8 +219,9 @@ func TestRunIsNotStoppedByADatabaseThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, logs := &heap{rows: 7, hangs: true}, &logbook{}
 		ctx, cancel := context.WithCancel(t.Context())
+		sweeper := newSweeper(t, h, logs, nil)
 		var wg sync.WaitGroup
-		wg.Go(func() { newSweeper(t, h, logs, nil).Run(ctx) })
+		wg.Go(func() { sweeper.Run(ctx) })
 
 		time.Sleep(application.DefaultSweepInterval + 29*time.Second)
 		synctest.Wait()
