@@ -120,12 +120,18 @@ func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (appli
 
 func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(logger) }
 
-// newOwnerLookup asks api.github.com for github.com alone. Another base URL was
-// set for the enabled issuers, whatever they are.
+// newOwnerLookup asks api.github.com for github.com alone, as its IDs mean nothing
+// elsewhere. A base URL that was set is that of the enabled issuers, of github.com
+// only when it is the only one.
 func newOwnerLookup(settings Settings) application.OwnerLookup {
-	apis := map[string]string{github.DefaultIssuer: settings.GitHubAPIURL}
-	if settings.GitHubAPIURL != githubapi.DefaultURL {
-		for _, issuer := range settings.githubIssuers() {
+	issuers := settings.githubIssuers()
+	isSet := settings.GitHubAPIURL != githubapi.DefaultURL
+	apis := map[string]string{}
+	for _, issuer := range issuers {
+		switch {
+		case issuer == github.DefaultIssuer && len(issuers) > 1:
+			apis[issuer] = githubapi.DefaultURL
+		case issuer == github.DefaultIssuer, isSet:
 			apis[issuer] = settings.GitHubAPIURL
 		}
 	}

@@ -26,8 +26,8 @@ const (
 )
 
 // Server is the stand-alone server: [Module] with a database, its migrations and a
-// listener. listening is called with the address once requests are accepted.
-func Server(settings Settings, logger *slog.Logger, listening func(net.Addr)) fx.Option {
+// listener. events tell what becomes of the listener.
+func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Option {
 	return fx.Options(
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: logger}
@@ -42,31 +42,52 @@ func Server(settings Settings, logger *slog.Logger, listening func(net.Addr)) fx
 		ProvideStore(func(db *Database) Store { return db.Store }),
 		Module(settings),
 		fx.Decorate(func(db *Database) Readiness { return db.Ready }),
-		fx.Invoke(func(lc fx.Lifecycle, shutdowner fx.Shutdowner, api *httpapi.API) {
-			listen(lc, shutdowner, settings.Listen, api, logger, listening)
+		fx.Invoke(func(lc fx.Lifecycle, api *httpapi.API) {
+			listen(lc, settings.Listen, api, logger, events)
 		}),
 	)
 }
 
+// ListenerEvents are called by the HTTP server; nil ones are not.
+type ListenerEvents struct {
+	// Listening is called once requests are accepted.
+	Listening func(net.Addr)
+	// Failed is called when no more requests are accepted although nobody asked for
+	// that.
+	Failed func(error)
+}
+
 // Serve runs [Server] until ctx ends, then drains requests in flight and returns
-// nil.
+// nil. listening is called with the address once requests are accepted; it may be
+// nil. Signals are the caller's: fx would listen for them too, were it asked to wait.
 func Serve(ctx context.Context, settings Settings, logger *slog.Logger, listening func(net.Addr)) error {
-	app := fx.New(Server(settings, logger, listening))
+	failed := make(chan error, 1)
+	var address net.Addr
+	app := fx.New(Server(settings, logger, ListenerEvents{
+		Listening: func(a net.Addr) { address = a },
+		Failed:    func(err error) { failed <- err },
+	}))
 	startCtx, cancel := context.WithTimeout(ctx, app.StartTimeout())
 	defer cancel()
 	err := app.Start(startCtx)
-	if err != nil {
-		return unwrapStart(err)
-	}
-	var failure error
-	select {
-	case <-ctx.Done():
-	case <-app.Done():
-		failure = errors.New("the HTTP server ended by itself; the log says why")
+	switch {
+	case err == nil:
+		logger.InfoContext(ctx, "listening", slog.String("address", address.String()))
+		if listening != nil {
+			listening(address)
+		}
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	case ctx.Err() != nil:
+		err = nil // It was asked to stop before it was up.
+	default:
+		err = unwrapStart(err)
 	}
 	stopCtx, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), app.StopTimeout())
 	defer cancelStop()
-	return errors.Join(failure, app.Stop(stopCtx))
+	return errors.Join(err, app.Stop(stopCtx))
 }
 
 // unwrapStart takes off what fx puts around a constructor's error, so that an
@@ -93,7 +114,7 @@ func startDatabase(lc fx.Lifecycle, settings Settings) (*Database, error) {
 }
 
 // listen serves the handler from the application's start to its stop.
-func listen(lc fx.Lifecycle, shutdowner fx.Shutdowner, address string, handler http.Handler, logger *slog.Logger, listening func(net.Addr)) {
+func listen(lc fx.Lifecycle, address string, handler http.Handler, logger *slog.Logger, events ListenerEvents) {
 	server := httpapi.NewServer(handler)
 	lc.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error {
@@ -104,14 +125,12 @@ func listen(lc fx.Lifecycle, shutdowner fx.Shutdowner, address string, handler h
 			}
 			go func() {
 				err := server.Serve(listener)
-				if !errors.Is(err, http.ErrServerClosed) {
-					logger.ErrorContext(context.WithoutCancel(ctx), "http server ended", slog.Any("error", err))
-					_ = shutdowner.Shutdown()
+				if !errors.Is(err, http.ErrServerClosed) && events.Failed != nil {
+					events.Failed(fmt.Errorf("the HTTP server ended by itself: %w", err))
 				}
 			}()
-			logger.InfoContext(ctx, "listening", slog.String("address", listener.Addr().String()))
-			if listening != nil {
-				listening(listener.Addr())
+			if events.Listening != nil {
+				events.Listening(listener.Addr())
 			}
 			return nil
 		},

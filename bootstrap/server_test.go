@@ -190,7 +190,7 @@ func sign(t *testing.T, ci *issuer.Issuer, claims issuer.Claims) string {
 func TestTheWiringIsComplete(t *testing.T) {
 	settings := settingsFor(t, startIssuer(t), nil)
 
-	require.NoError(t, fx.ValidateApp(bootstrap.Server(settings, slog.New(slog.DiscardHandler), nil)))
+	require.NoError(t, fx.ValidateApp(bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{})))
 }
 
 func TestAnIDTokenBecomesAnAccessTokenThatCanBeIntrospectedAndRevoked(t *testing.T) {
