@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -21,15 +22,20 @@ import (
 
 // Server is a throw-away PostgreSQL server on a Unix socket.
 type Server struct {
-	folder  string
-	process *os.Process
-	exited  chan struct{}
+	bin        string
+	folder     string
+	credential *syscall.Credential
+	process    *os.Process
+	exited     chan struct{}
 }
 
 // URL returns the URL of the server's database postgres.
 func (s *Server) URL() string {
 	return "postgres://postgres@/postgres?sslmode=disable&host=" + s.folder
 }
+
+// Folder returns the folder of the Unix socket, which is a host for libpq.
+func (s *Server) Folder() string { return s.folder }
 
 // Socket returns the path of the Unix socket, for a proxy in between.
 func (s *Server) Socket() string { return filepath.Join(s.folder, ".s.PGSQL.5432") }
@@ -41,24 +47,56 @@ func (s *Server) Pause() error { return s.signalAll(syscall.SIGSTOP) }
 // Resume undoes Pause.
 func (s *Server) Resume() error { return s.signalAll(syscall.SIGCONT) }
 
-func (s *Server) signalAll(signal syscall.Signal) error {
-	pids, err := processTree(s.process.Pid)
+// Kill ends all of the server's processes at once, as a loss of power does.
+func (s *Server) Kill() error {
+	err := s.Pause() // They would see their parent's end, and do their last things.
 	if err != nil {
 		return err
 	}
-	for _, pid := range pids {
-		err = errors.Join(err, syscall.Kill(pid, signal))
+	children, err := childrenOf(s.process.Pid)
+	for _, pid := range append(children, s.process.Pid) {
+		err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
 	}
+	<-s.exited
 	return err
 }
 
-// processTree returns a process and its children.
-func processTree(parent int) ([]int, error) {
+// Restart starts a server again that was killed, on the data that it left behind.
+func (s *Server) Restart() error {
+	select {
+	case <-s.exited:
+	default:
+		return errors.New("postgrestest: the server runs")
+	}
+	return s.run()
+}
+
+// signalAll signals the server first, so that it starts no process that is missed.
+func (s *Server) signalAll(signal syscall.Signal) error {
+	err := s.process.Signal(signal)
+	if err != nil {
+		return fmt.Errorf("postgrestest: %w", err)
+	}
+	children, err := childrenOf(s.process.Pid)
+	if err != nil {
+		return fmt.Errorf("postgrestest: %w", err)
+	}
+	for _, pid := range children {
+		err = syscall.Kill(pid, signal)
+		if err != nil && !errors.Is(err, syscall.ESRCH) { // It may have ended by itself.
+			return fmt.Errorf("postgrestest: %w", err)
+		}
+	}
+	return nil
+}
+
+// childrenOf returns the child processes of a process.
+func childrenOf(parent int) ([]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
 	}
-	pids := []int{parent}
+	var pids []int
 	for _, file := range files {
 		stat, err := os.ReadFile(file)
 		if err != nil {
@@ -104,8 +142,11 @@ func start(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgrestest: %w", err)
 	}
-	s := &Server{folder: folder, exited: make(chan struct{})}
-	err = s.run(bin, options)
+	s := &Server{bin: bin, folder: folder}
+	err = s.prepare(options)
+	if err == nil {
+		err = s.run()
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("postgrestest: %w", err), os.RemoveAll(folder))
 	}
@@ -141,31 +182,35 @@ func version(initdb string) int {
 	return n
 }
 
-func (s *Server) run(bin string, options Options) error {
-	credential, err := unprivileged(s.folder)
+func (s *Server) data() string { return filepath.Join(s.folder, "data") }
+
+// prepare makes the cluster's files.
+func (s *Server) prepare(options Options) error {
+	var err error
+	s.credential, err = unprivileged(s.folder)
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(s.folder, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres",
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username", "postgres",
 		"--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C")
 	initdb.Dir = s.folder
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential}
 	output, err := initdb.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, output)
 	}
-	config, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	config, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	_, err = config.WriteString(options.lines(s.folder))
-	err = errors.Join(err, config.Close())
-	if err != nil {
-		return err
-	}
+	return errors.Join(err, config.Close())
+}
+
+// run starts the server and waits until it answers.
+func (s *Server) run() error {
 	log := &bytes.Buffer{}
-	err = s.launch(filepath.Join(bin, "postgres"), data, credential, log)
+	err := s.launch(log)
 	if err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
@@ -180,14 +225,15 @@ func (s *Server) run(bin string, options Options) error {
 
 // launch starts the server so that the kernel ends it when this process dies. That
 // signal is bound to the thread that started it, which is therefore kept.
-func (s *Server) launch(postgres, data string, credential *syscall.Credential, log *bytes.Buffer) error {
-	started := make(chan error)
+func (s *Server) launch(log io.Writer) error {
+	started, exited := make(chan error), make(chan struct{})
+	s.exited = exited
 	go func() {
 		runtime.LockOSThread()
-		command := exec.Command(postgres, "-D", data)
+		command := exec.Command(filepath.Join(s.bin, "postgres"), "-D", s.data())
 		command.Dir = s.folder
 		command.Stderr = log
-		command.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGQUIT}
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: s.credential, Pdeathsig: syscall.SIGQUIT}
 		err := command.Start()
 		if err == nil {
 			s.process = command.Process
@@ -196,7 +242,7 @@ func (s *Server) launch(postgres, data string, credential *syscall.Credential, l
 		if err == nil {
 			_ = command.Wait() // How it ends does not matter, only that it has.
 		}
-		close(s.exited)
+		close(exited)
 	}()
 	return <-started
 }

@@ -22,59 +22,101 @@ type pqConn interface { //nolint:interfacebloat // database/sql looks for each o
 	driver.Validator
 }
 
-// conn is a connection that turns a certain warning into an error. PostgreSQL
-// reports success for a commit whose wait for the synchronous standby was
-// cancelled, and says in a warning that it may not have been replicated
-// (https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION).
+// readOnly is the SQLSTATE read_only_sql_transaction.
+const readOnly = "25006"
+
+// conn is a connection that ends with the context of its statement, that turns a
+// certain warning into an error, and that is not used again when it may be no good.
 // As any connection, it is used by one goroutine at a time.
 type conn struct {
 	pqConn
 
-	// notDurable is set by the warning, which comes before the end of the answer.
+	wire *deadlineConn
+	// notDurable is set by a warning, which comes before the end of the answer.
 	notDurable bool
+	// broken keeps the connection from being used again.
+	broken bool
 }
 
-// notice is called by lib/pq, in the goroutine that reads an answer.
+// notice is called by lib/pq, in the goroutine that reads an answer. PostgreSQL
+// reports success for a commit whose wait for the synchronous standby was cancelled,
+// and says in a warning that it may not have been replicated
+// (https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION).
+// That warning has no code of its own but 01000 "warning"; its severity and its text
+// depend on the server's language. Nothing else that trustpub does causes one.
 func (c *conn) notice(n *pq.Error) {
-	// Class 01000 "warning" has no code of its own for this; among the warnings at a
-	// commit, there is no other.
-	if n.Code == "01000" && n.Severity == "WARNING" {
+	if n.Code == "01000" {
 		c.notDurable = true
 	}
 }
 
-// settle replaces success by ErrNotDurable after the warning.
-func (c *conn) settle(err error) error {
-	warned := c.notDurable
+// start prepares for a statement.
+func (c *conn) start(ctx context.Context) {
 	c.notDurable = false
-	if warned && (err == nil || errors.Is(err, io.EOF)) {
-		return ErrNotDurable
+	c.wire.endWith(ctx)
+}
+
+// settle looks at how a statement or a commit ended. Success after the warning
+// becomes ErrNotDurable. A connection whose server became a standby, or that failed
+// by itself, is not used again: the next one may reach the new primary.
+func (c *conn) settle(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		warned := c.notDurable
+		c.notDurable = false
+		if warned {
+			return ErrNotDurable
+		}
+		return err
+	}
+	answer, answered := errors.AsType[*pq.Error](err)
+	if !answered || answer.Code == readOnly {
+		c.broken = true
 	}
 	return err
 }
 
+// IsValid implements driver.Validator.
+func (c *conn) IsValid() bool { return !c.broken && c.pqConn.IsValid() }
+
+// Ping implements driver.Pinger.
+func (c *conn) Ping(ctx context.Context) error {
+	c.start(ctx)
+	return c.settle(c.pqConn.Ping(ctx))
+}
+
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.notDurable = false
+	c.start(ctx)
 	result, err := c.pqConn.ExecContext(ctx, query, args)
 	return result, c.settle(err)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.notDurable = false
+	c.start(ctx)
 	inner, err := c.pqConn.QueryContext(ctx, query, args)
 	if err != nil {
-		return nil, err
+		return nil, c.settle(err)
 	}
 	return &rows{Rows: inner, conn: c}, nil
 }
 
+// errPrepared is returned for prepared statements, which trustpub does without: they
+// need a server connection of their own, and nobody would watch how they end.
+var errPrepared = errors.New("pqconn: prepared statements are not supported")
+
+// Prepare implements driver.Conn.
+func (c *conn) Prepare(string) (driver.Stmt, error) { return nil, errPrepared }
+
+// PrepareContext implements driver.ConnPrepareContext.
+func (c *conn) PrepareContext(context.Context, string) (driver.Stmt, error) { return nil, errPrepared }
+
 // BeginTx implements driver.ConnBeginTx.
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	c.start(ctx)
 	inner, err := c.pqConn.BeginTx(ctx, options)
 	if err != nil {
-		return nil, err
+		return nil, c.settle(err)
 	}
 	return &tx{Tx: inner, conn: c}, nil
 }
@@ -110,3 +152,6 @@ func (t *tx) Commit() error {
 	t.conn.notDurable = false
 	return t.conn.settle(t.Tx.Commit())
 }
+
+// Rollback implements driver.Tx.
+func (t *tx) Rollback() error { return t.conn.settle(t.Tx.Rollback()) }

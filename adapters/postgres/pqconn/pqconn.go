@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -63,81 +62,6 @@ func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
 	return db, nil
 }
 
-// dialer opens connections whose every read and write has a deadline. lib/pq sets
-// none: with a server that was frozen, or a network that swallows packets, its
-// calls hang past the end of their contexts.
-type dialer struct{ ioTimeout time.Duration }
-
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
-
-// Dial implements pq.Dialer.
-func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-// DialTimeout implements pq.Dialer.
-func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-// DialContext implements pq.DialerContext.
-func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	inner := net.Dialer{KeepAliveConfig: keepAlive}
-	c, err := inner.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &deadlineConn{Conn: c, timeout: d.ioTimeout}, nil
-}
-
-// deadlineConn gives each read and each write a deadline of its own, but none that
-// is later than one that lib/pq set for the opening of the connection.
-type deadlineConn struct {
-	net.Conn
-
-	timeout time.Duration
-	// outer is the deadline that lib/pq set, in nanoseconds since 1970; 0 for none.
-	outer atomic.Int64
-}
-
-// Read implements net.Conn.
-func (c *deadlineConn) Read(b []byte) (int, error) {
-	err := c.SetReadDeadline(c.deadline())
-	if err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-// Write implements net.Conn.
-func (c *deadlineConn) Write(b []byte) (int, error) {
-	err := c.SetWriteDeadline(c.deadline())
-	if err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-// SetDeadline implements net.Conn.
-func (c *deadlineConn) SetDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.outer.Store(0)
-	} else {
-		c.outer.Store(t.UnixNano())
-	}
-	return c.Conn.SetDeadline(t)
-}
-
-func (c *deadlineConn) deadline() time.Time {
-	deadline := time.Now().Add(c.timeout) //nolint:forbidigo // The kernel compares it with its own clock.
-	if outer := c.outer.Load(); outer != 0 && outer < deadline.UnixNano() {
-		return time.Unix(0, outer)
-	}
-	return deadline
-}
-
 // ErrNotDurable is returned by a statement or a commit that took effect on the
 // primary, but whose wait for its synchronous standby was cut short: a fail-over
 // may undo it.
@@ -148,21 +72,33 @@ type connector struct{ *pq.Connector }
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	inner, err := c.Connector.Connect(ctx)
+	var dialed *deadlineConn
+	inner, err := c.Connector.Connect(context.WithValue(ctx, dialedKey{}, &dialed))
 	if err != nil {
-		return nil, err
+		return nil, unreachable(err)
 	}
 	full, ok := inner.(pqConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("pqconn: %T lacks methods that lib/pq's connections have", inner), inner.Close())
+	if !ok || dialed == nil {
+		return nil, errors.Join(fmt.Errorf("pqconn: %T is not what lib/pq's connections were", inner), inner.Close())
 	}
-	wrapped := &conn{pqConn: full}
+	wrapped := &conn{pqConn: full, wire: dialed}
 	pq.SetNoticeHandler(inner, wrapped.notice)
 	// With "off", a commit is acknowledged before it is written, and a crash of the
 	// server forgets it. Any other value is the operator's choice of durability.
-	_, err = full.ExecContext(ctx, `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`, nil)
+	_, err = wrapped.ExecContext(ctx, `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`, nil)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pqconn: make sure of synchronous commits: %w", err), inner.Close())
 	}
 	return wrapped, nil
+}
+
+// unreachable marks the failure to connect as one of the network, which is worth
+// another try, unless a server answered with an error of its own. lib/pq has no type
+// for "none of the hosts is what target_session_attrs asks for", which is how a
+// switch-over looks until it is done.
+func unreachable(err error) error {
+	if _, answered := errors.AsType[*pq.Error](err); answered {
+		return err
+	}
+	return &net.OpError{Op: "connect", Net: "postgres", Err: err}
 }
