@@ -108,6 +108,8 @@ func settingError(err error, environment map[string]string) error {
 func (s Settings) validate() error {
 	_, prefixErr := domain.NewTokenPrefix(s.TokenPrefix)
 	switch {
+	case !isAddress(s.Listen):
+		return &SettingError{"TRUSTPUB_LISTEN", fmt.Sprintf("%q is no address; use a free HOST:PORT of this machine", s.Listen)}
 	case !isDomainName(s.DomainName):
 		return &SettingError{"DOMAIN_NAME", fmt.Sprintf("%q is no domain name; use a host name, with a port if need be, without scheme and path", s.DomainName)}
 	case strings.ContainsFunc(s.Audience, func(r rune) bool { return r <= ' ' || r == 0x7f }):
@@ -119,7 +121,7 @@ func (s Settings) validate() error {
 	case s.JWTLeeway < 0 || s.JWTLeeway > 120*time.Second:
 		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
 	case !isAPIURL(s.GitHubAPIURL):
-		return &SettingError{"TRUSTPUB_GITHUB_API_URL", fmt.Sprintf("%q is no usable URL; use https://HOST/PATH without trailing slash (http for loopback hosts only)", s.GitHubAPIURL)}
+		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}
 	}
 	issuers := s.githubIssuers()
 	slices.Sort(issuers)

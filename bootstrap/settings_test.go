@@ -93,6 +93,12 @@ func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 		{"empty token file", map[string]string{"TRUSTPUB_REGISTRY_TOKEN_FILE": empty}, "TRUSTPUB_REGISTRY_TOKEN_FILE", "0 characters"},
 		{"token and file", map[string]string{"TRUSTPUB_ADMIN_TOKEN": longToken, "TRUSTPUB_ADMIN_TOKEN_FILE": empty}, "TRUSTPUB_ADMIN_TOKEN_FILE", "one of the two"},
 		{"API over plain http", map[string]string{"TRUSTPUB_GITHUB_API_URL": "http://api.example"}, "TRUSTPUB_GITHUB_API_URL", "https"},
+		{"API with user info", map[string]string{"TRUSTPUB_GITHUB_API_URL": "https://u:hunter2@api.example"}, "TRUSTPUB_GITHUB_API_URL", "without user info"},
+		{"issuer with user info", map[string]string{"TRUSTPUB_PROVIDERS": "github=https://u:hunter2@ghes.example"}, "TRUSTPUB_PROVIDERS", "user info"},
+		{"issuer with user info that is no URL", map[string]string{"TRUSTPUB_PROVIDERS": "github=https://u:hunter2@ghes.example:x"}, "TRUSTPUB_PROVIDERS", "not valid"},
+		{"endless token file", map[string]string{"TRUSTPUB_ADMIN_TOKEN_FILE": "/dev/zero"}, "TRUSTPUB_ADMIN_TOKEN_FILE", "larger than 4096 bytes"},
+		{"address without port", map[string]string{"TRUSTPUB_LISTEN": "localhost"}, "TRUSTPUB_LISTEN", "HOST:PORT"},
+		{"address with a port out of range", map[string]string{"TRUSTPUB_LISTEN": "127.0.0.1:65536"}, "TRUSTPUB_LISTEN", "HOST:PORT"},
 		{"log format", map[string]string{"TRUSTPUB_LOG_FORMAT": "xml"}, "TRUSTPUB_LOG_FORMAT", "json or text"},
 		{"log level", map[string]string{"TRUSTPUB_LOG_LEVEL": "loud"}, "TRUSTPUB_LOG_LEVEL", "debug"},
 	}

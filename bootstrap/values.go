@@ -2,10 +2,13 @@ package bootstrap
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/trustpub/trustpub/domain"
@@ -74,7 +77,7 @@ func credential(setting string, direct Credential, file string) (Credential, err
 	if direct.IsSet() {
 		return Credential{}, &SettingError{setting, "the token is set directly too; set one of the two"}
 	}
-	content, err := os.ReadFile(file) //nolint:gosec // The operator names the file.
+	content, err := readFile(file)
 	if err != nil {
 		return Credential{}, &SettingError{setting, err.Error()}
 	}
@@ -83,6 +86,25 @@ func credential(setting string, direct Credential, file string) (Credential, err
 		return Credential{}, &SettingError{setting, "in the file, " + err.Error()}
 	}
 	return c, nil
+}
+
+// maxCredentialFile is the largest file that may hold a credential, in bytes.
+const maxCredentialFile = 4 << 10
+
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name) //nolint:gosec // The operator names the file.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, maxCredentialFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxCredentialFile {
+		return nil, fmt.Errorf("the file %s is larger than %d bytes; use one that holds the token alone", name, maxCredentialFile)
+	}
+	return content, nil
 }
 
 // DatabaseURL says where the data is. It prints without user, password and query.
@@ -183,6 +205,24 @@ func (l *LogLevel) UnmarshalText(text []byte) error {
 var domainName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d{1,5})?$`)
 
 func isDomainName(s string) bool { return len(s) <= 255 && domainName.MatchString(s) }
+
+// isAddress reports whether s is HOST:PORT as it can be listened on.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// withoutUserInfo returns a URL in quotes, or nothing where it may hold a password.
+func withoutUserInfo(s string) string {
+	if strings.Contains(s, "@") {
+		return "the URL"
+	}
+	return strconv.Quote(s)
+}
 
 func isAPIURL(s string) bool {
 	u, err := url.Parse(s)

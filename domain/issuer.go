@@ -13,7 +13,7 @@ import (
 func ValidateIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	bad := func(why string) error {
-		return Invalid(CodeInvalidConfig, "The issuer %s is not valid: %s.", quote(issuer), why)
+		return Invalid(CodeInvalidConfig, "The issuer %s is not valid: %s.", quoteURL(issuer), why)
 	}
 	switch {
 	case err != nil || hasControl(issuer) || strings.ContainsAny(issuer, " \\"):
@@ -37,12 +37,20 @@ func ValidateIssuer(issuer string) error {
 func ValidateKeySetURL(s string) error {
 	u, err := url.Parse(s)
 	bad := func(why string) error {
-		return Invalid(CodeInvalidConfig, "The key set URL %s is not valid: %s.", quote(s), why)
+		return Invalid(CodeInvalidConfig, "The key set URL %s is not valid: %s.", quoteURL(s), why)
 	}
 	if err != nil || u.Hostname() == "" || u.User != nil {
 		return bad("it is no URL with a host and without user info")
 	}
 	return secureScheme(u, bad)
+}
+
+// quoteURL shows a URL that may hold a password without it.
+func quoteURL(s string) string {
+	if strings.Contains(s, "@") {
+		return "with user info"
+	}
+	return quote(s)
 }
 
 func secureScheme(u *url.URL, bad func(string) error) error {
