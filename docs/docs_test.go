@@ -5,9 +5,11 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +29,34 @@ func TestEveryErrorCodeIsExplainedAndNoOther(t *testing.T) {
 
 	require.NotEmpty(t, declared)
 	require.Equal(t, declared, explained)
+}
+
+// A snippet that no compiler sees is soon wrong, so each line of the README's stands
+// in an example.
+func TestEveryLineOfGoInTheReadmeIsInAnExample(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	var code strings.Builder
+	files, err := filepath.Glob("../examples/*/main.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		code.Write(content)
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(code.String()) {
+		lines[strings.TrimSpace(line)] = true
+	}
+
+	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, -1)
+
+	require.Len(t, snippets, 4)
+	for _, snippet := range snippets {
+		for line := range strings.Lines(string(snippet[1])) {
+			require.True(t, lines[strings.TrimSpace(line)], line)
+		}
+	}
 }
 
 // declaredCodes returns the values of the constants of type Code in a file, sorted.

@@ -128,9 +128,6 @@ func (s Secret) Hash() TokenHash { return sha256.Sum256([]byte(s.Reveal())) }
 // String returns "[redacted]".
 func (s Secret) String() string { return redacted }
 
-// GoString returns "[redacted]", for %#v.
-func (s Secret) GoString() string { return redacted }
-
 // Format writes "[redacted]" whatever the verb, for %x and the like.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
