@@ -169,16 +169,20 @@ func (s *Store) ListGitHubConfigs(ctx context.Context, query application.ListQue
 func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 	again := false
 	err := retry(ctx, func(ctx context.Context) error {
-		result, err := s.db.ExecContext(ctx, `delete from trustpub_configs_github where id = $1`, id)
-		mayBeGone := again
-		again = true
-		if err != nil {
+		var deleted int64
+		// In a transaction, as database/sql might run a lone statement again by itself.
+		err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+			result, err := tx.ExecContext(ctx, `delete from trustpub_configs_github where id = $1`, id)
+			if err != nil {
+				return err
+			}
+			deleted, err = result.RowsAffected()
 			return err
-		}
-		n, err := result.RowsAffected()
-		if err == nil && n == 0 && !mayBeGone {
+		})
+		if err == nil && deleted == 0 && !again {
 			return domain.ConfigNotFound(id)
 		}
+		again = true
 		return err
 	})
 	if err != nil {

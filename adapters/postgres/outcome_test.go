@@ -3,9 +3,10 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
-	"io"
+	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,19 +21,23 @@ import (
 	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
 
-// proxy stands between a store and a server of its own, and can cut connections
-// when an answer comes back: the statement has then taken effect, and its sender
-// does not know.
+// proxy stands between a store and a server of its own. It can cut connections when
+// an answer comes back: the statement has then taken effect, and its sender does not
+// know. It can also keep a statement back that its sender has given up.
 type proxy struct {
 	listener net.Listener
 	target   string
-	// cuts is how many answers are still to be cut off.
-	cuts atomic.Int64
+	// cuts is how many answers are still to be cut off, after passes more.
+	cuts, passes atomic.Int64
 	// dead refuses new connections.
 	dead atomic.Bool
+	// keep makes the next statement stay here, and its sender's connection end.
+	keep atomic.Bool
 
-	mu    sync.Mutex
-	conns []net.Conn
+	mu      sync.Mutex
+	clients []net.Conn
+	servers []net.Conn
+	kept    []func() error
 }
 
 func startProxy(t *testing.T, server *postgrestest.Server) (*proxy, string) {
@@ -44,9 +49,10 @@ func startProxy(t *testing.T, server *postgrestest.Server) (*proxy, string) {
 	go p.accept()
 	t.Cleanup(func() {
 		_ = listener.Close()
+		p.cutClients()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for _, c := range p.conns {
+		for _, c := range p.servers {
 			_ = c.Close()
 		}
 	})
@@ -69,31 +75,72 @@ func (p *proxy) accept() {
 			continue
 		}
 		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
+		p.clients, p.servers = append(p.clients, client), append(p.servers, server)
 		p.mu.Unlock()
-		go func() { _, _ = io.Copy(server, client); _ = server.Close() }()
+		go p.request(client, server)
 		go p.answer(client, server)
+	}
+}
+
+// cutClients ends the connections of all clients. The server goes on with what it
+// does, and notices when it answers.
+func (p *proxy) cutClients() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.clients {
+		_ = c.Close()
+	}
+}
+
+// request passes statements on, or keeps one.
+func (p *proxy) request(client, server net.Conn) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			_ = server.Close()
+			return
+		}
+		if p.keep.CompareAndSwap(true, false) {
+			p.mu.Lock()
+			p.kept = append(p.kept, func() error { _, err := server.Write(buffer[:n]); return err })
+			p.mu.Unlock()
+			_ = client.Close()
+			return
+		}
+		_, err = server.Write(buffer[:n])
+		if err != nil {
+			return
+		}
 	}
 }
 
 // answer passes answers on. While cuts are armed, the next one closes the connection
 // instead, after the server has sent it.
 func (p *proxy) answer(client, server net.Conn) {
-	defer func() { _ = client.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buffer)
 		if err != nil {
+			_ = client.Close()
 			return
 		}
-		if p.cuts.Load() > 0 && p.cuts.Add(-1) >= 0 {
-			return
+		if p.cuts.Load() > 0 && p.passes.Add(-1) < 0 && p.cuts.Add(-1) >= 0 {
+			_ = client.Close()
+			continue // The server goes on as if its answer had arrived.
 		}
-		_, err = client.Write(buffer[:n])
-		if err != nil {
-			return
-		}
+		_, _ = client.Write(buffer[:n])
 	}
+}
+
+// deliver sends the statement that was kept.
+func (p *proxy) deliver() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.kept) != 1 {
+		return fmt.Errorf("%d statements were kept, not one", len(p.kept))
+	}
+	return p.kept[0]()
 }
 
 // behindProxy returns a store whose connection goes through a proxy and is open
@@ -159,6 +206,98 @@ func TestConnectionsThatAreEndedByTheServerAreReplaced(t *testing.T) {
 	require.Equal(t, 1, count(t, db, `select count(*) from trustpub_tokens`))
 }
 
+func TestAnAttemptThatArrivesAfterItsRetryChangesNothing(t *testing.T) {
+	proxy, p, direct := behindProxy(t)
+	proxy.keep.Store(true)
+
+	require.NoError(t, p.save(t.Context()), "the retry has saved the token")
+
+	require.NoError(t, proxy.deliver())
+	require.Eventually(t, func() bool {
+		return count(t, direct, `select count(*) from trustpub_used_jtis where xmax <> 0`) == 1
+	}, 10*time.Second, 5*time.Millisecond, "the late statement writes the jti's row again")
+	require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_tokens`))
+	found, err := p.store.FindToken(t.Context(), p.token.Hash)
+	require.NoError(t, err)
+	require.Equal(t, p.token.Grants, found.Grants)
+}
+
+// While the first attempt runs, nobody can tell how it ends; the second waits for it.
+func TestARetryWaitsForTheAttemptThatIsStillRunning(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// end has the first attempt commit, or not.
+		end string
+	}{
+		{"which commits", `select pg_advisory_unlock(42)`},
+		{"which is undone", `select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'advisory'`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			proxy, p, direct := behindProxy(t)
+			direct.SetMaxOpenConns(1) // It holds the lock.
+			execute(t, direct, `create sequence attempts`)
+			execute(t, direct, `create function wait() returns trigger language plpgsql as
+				$$ begin if nextval('attempts') = 1 then perform pg_advisory_xact_lock(42); end if; return new; end $$`)
+			execute(t, direct, `create trigger wait before insert on trustpub_tokens for each row execute function wait()`)
+			execute(t, direct, `select pg_advisory_lock(42)`)
+			ended := make(chan error, 1)
+			go func() { ended <- p.save(t.Context()) }()
+			waiting := func(n int) {
+				require.Eventually(t, func() bool {
+					return count(t, direct, `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`) == n
+				}, 10*time.Second, 5*time.Millisecond)
+			}
+			waiting(1)
+			proxy.cutClients()
+			waiting(2)
+
+			execute(t, direct, test.end)
+
+			require.NoError(t, <-ended)
+			require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_tokens`))
+			require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_used_jtis`))
+		})
+	}
+}
+
+func TestAConfigIsMadeOnceWhicheverAnswerIsLost(t *testing.T) {
+	proxy, p, direct := behindProxy(t)
+	for passes := range 5 { // begin, lock, read, insert, commit
+		t.Run(strconv.Itoa(passes), func(t *testing.T) {
+			proxy.passes.Store(int64(passes))
+			proxy.cuts.Store(1)
+
+			config, err := p.store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) {
+				c.CreatedAt, c.Package.Name = time.Now(), "lost"+strconv.Itoa(passes)
+			}), 1)
+
+			require.NoError(t, err)
+			require.LessOrEqual(t, proxy.cuts.Load(), int64(0), "no answer was cut off")
+			require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_configs_github where package = 'lost`+strconv.Itoa(passes)+`'`))
+			found, err := p.store.GitHubConfig(t.Context(), config.ID())
+			require.NoError(t, err)
+			require.Equal(t, config, found)
+		})
+	}
+}
+
+func TestAConfigIsGoneWhicheverAnswerIsLost(t *testing.T) {
+	proxy, p, direct := behindProxy(t)
+	for passes := range 3 { // begin, delete, commit
+		t.Run(strconv.Itoa(passes), func(t *testing.T) {
+			config, err := p.store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) { c.Package.Name = "lost" }), 1)
+			require.NoError(t, err)
+			proxy.passes.Store(int64(passes))
+			proxy.cuts.Store(1)
+
+			require.NoError(t, p.store.DeleteGitHubConfig(t.Context(), config.ID()))
+
+			require.LessOrEqual(t, proxy.cuts.Load(), int64(0), "no answer was cut off")
+			require.Zero(t, count(t, direct, `select count(*) from trustpub_configs_github where package = 'lost'`))
+		})
+	}
+}
+
 func TestAFrozenServerDoesNotHangARequest(t *testing.T) {
 	server := postgrestest.NewServer(t, postgrestest.Options{})
 	db, err := pqconn.Open(server.URL(), 500*time.Millisecond)
@@ -182,54 +321,4 @@ func TestAFrozenServerDoesNotHangARequest(t *testing.T) {
 	require.NoError(t, server.Resume())
 	require.NoError(t, p.save(t.Context()), "the same call settles what became of the first")
 	require.Equal(t, 1, count(t, db, `select count(*) from trustpub_tokens`))
-}
-
-func TestACommitThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
-	server := postgrestest.NewServer(t, postgrestest.Options{})
-	db := postgrestest.Open(t, server.URL())
-	migrate(t, db)
-	p := prepare(t, db)
-	execute(t, db, `alter system set synchronous_standby_names = 'nobody'`)
-	execute(t, db, `select pg_reload_conf()`)
-	ended := make(chan error, 1)
-	go func() { ended <- p.save(t.Context()) }()
-	waiting := `select pid from pg_stat_activity where wait_event = 'SyncRep' and query like '%trustpub_used_jtis%'`
-	require.Eventually(t, func() bool { return count(t, db, `select count(*) from (`+waiting+`) w`) == 1 }, 10*time.Second, 5*time.Millisecond)
-	execute(t, db, `select pg_cancel_backend(pid) from (`+waiting+`) w`)
-
-	err := <-ended
-
-	require.ErrorIs(t, err, pqconn.ErrNotDurable)
-	requireFault(t, err)
-	require.Equal(t, 1, count(t, db, `select count(*) from trustpub_tokens`), "the primary has it, and a fail-over may lose it")
-}
-
-// When the connection is lost during the wait for the standby, the second attempt
-// finds its own row on the primary. It must wait for the standby too.
-func TestFindingItsOwnRowWaitsForTheStandbyToo(t *testing.T) {
-	server := postgrestest.NewServer(t, postgrestest.Options{})
-	db := postgrestest.Open(t, server.URL())
-	migrate(t, db)
-	p := prepare(t, db)
-	require.NoError(t, p.save(t.Context()))
-	execute(t, db, `alter system set synchronous_standby_names = 'nobody'`)
-	execute(t, db, `select pg_reload_conf()`)
-	require.Eventually(t, func() bool {
-		return count(t, db, `select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = 'nobody'`) == 1
-	}, 10*time.Second, 5*time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-
-	requireFault(t, p.save(ctx))
-}
-
-func TestCommitsAreSynchronousWhateverTheServersDefault(t *testing.T) {
-	server := postgrestest.NewServer(t, postgrestest.Options{Parameters: map[string]string{"synchronous_commit": "off"}})
-	var got string
-	require.NoError(t, postgrestest.Open(t, server.URL()).QueryRowContext(t.Context(), `show synchronous_commit`).Scan(&got))
-	require.Equal(t, "on", got)
-
-	stronger := postgrestest.NewServer(t, postgrestest.Options{Parameters: map[string]string{"synchronous_commit": "remote_apply"}})
-	require.NoError(t, postgrestest.Open(t, stronger.URL()).QueryRowContext(t.Context(), `show synchronous_commit`).Scan(&got))
-	require.Equal(t, "remote_apply", got)
 }

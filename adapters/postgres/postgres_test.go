@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +22,10 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // newDatabase returns the URL of a database with a current schema, and a handle.
 func newDatabase(tb testing.TB) (string, *sql.DB) {
 	tb.Helper()
-	url := postgrestest.NewDatabase(tb)
-	db := postgrestest.Open(tb, url)
+	base := postgrestest.NewDatabase(tb)
+	db := postgrestest.Open(tb, base)
 	migrate(tb, db)
-	return url, db
+	return base, db
 }
 
 func migrate(tb testing.TB, db *sql.DB) {
@@ -85,15 +86,31 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// An operator may have set another isolation level for all that use the server.
+func TestEveryIsolationLevelGivesTheSame(t *testing.T) {
+	for _, level := range []string{"repeatable read", "serializable"} {
+		t.Run(level, func(t *testing.T) {
+			base, db := newDatabase(t)
+			base += "&default_transaction_isolation=" + url.QueryEscape(level)
+			first, second := postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base))
+			trustpubtest.TestSharedStore(t, first, second)
+			trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
+				execute(t, db, `truncate trustpub_configs_github, trustpub_tokens, trustpub_used_jtis`)
+				return first
+			})
+		})
+	}
+}
+
 func TestAnExchangeReadsNothingElse(t *testing.T) {
 	_, db := newDatabase(t)
 	trustpubtest.TestFindsNothingElse(t, postgres.NewStore(db))
 }
 
 func TestThreeReplicasGiveOneTokenForOneJTI(t *testing.T) {
-	url, first := newDatabase(t)
+	base, first := newDatabase(t)
 	trustpubtest.TestSharedStore(t,
-		postgres.NewStore(first), postgres.NewStore(postgrestest.Open(t, url)), postgres.NewStore(postgrestest.Open(t, url)))
+		postgres.NewStore(first), postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base)))
 }
 
 func TestAFaultBetweenTheTwoInsertsSpendsNothing(t *testing.T) {
@@ -144,11 +161,11 @@ func TestOtherFailuresAreNotRetried(t *testing.T) {
 }
 
 func TestAReplicaThatSweepsKeepsTheOthersFromIt(t *testing.T) {
-	url, db := newDatabase(t)
+	base, db := newDatabase(t)
 	p := prepare(t, db)
 	require.NoError(t, p.save(t.Context()))
 	later := trustpubtest.Now().Add(time.Hour)
-	other, err := postgrestest.Open(t, url).BeginTx(t.Context(), nil)
+	other, err := postgrestest.Open(t, base).BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	var locked bool
 	require.NoError(t, other.QueryRowContext(t.Context(), `select pg_try_advisory_xact_lock(1953658227, 1)`).Scan(&locked))
@@ -165,10 +182,10 @@ func TestAReplicaThatSweepsKeepsTheOthersFromIt(t *testing.T) {
 }
 
 func TestASweepLeavesRowsThatAnExchangeHolds(t *testing.T) {
-	url, db := newDatabase(t)
+	base, db := newDatabase(t)
 	p := prepare(t, db)
 	require.NoError(t, p.save(t.Context()))
-	other, err := postgrestest.Open(t, url).BeginTx(t.Context(), nil)
+	other, err := postgrestest.Open(t, base).BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer func() { _ = other.Rollback() }()
 	_, err = other.ExecContext(t.Context(), `select 1 from trustpub_used_jtis for update`)

@@ -26,7 +26,11 @@ var (
 )
 
 // NewStore returns the store in db, whose schema must be current. The handle stays
-// the caller's.
+// the caller's. With a handle that package pqconn did not open, three things are the
+// caller's to see to: that synchronous_commit is not "off", which forgets tokens and
+// spent ID tokens when the server crashes; that calls end with their contexts, also
+// when the server is frozen; and that somebody listens to the warning of a commit
+// whose synchronous standby did not confirm it.
 func NewStore(db *sql.DB) *Store {
 	// The name only tells sqlx that placeholders are $1, $2, … .
 	return &Store{db: sqlx.NewDb(db, "postgres")}
@@ -39,9 +43,11 @@ const (
 	lockConfig = 2
 )
 
-// inTx runs do in a transaction.
+// inTx runs do in a transaction whose statements each see what was committed before
+// them, whatever the server's default is: what is read after a lock was waited for
+// must not be older than the lock.
 func (s *Store) inTx(ctx context.Context, do func(*sqlx.Tx) error) error {
-	tx, err := s.db.BeginTxx(ctx, nil)
+	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -66,7 +72,9 @@ func ignoreTxDone(err error) error {
 }
 
 // RemoveExpired implements [application.ExpiredRemover]. Rows that another
-// transaction holds are left for the next time.
+// transaction holds are left for the next time. The rows are chosen in a step of
+// their own, which runs once: as a sub-query it might run once per row, and go
+// beyond the limit.
 func (s *Store) RemoveExpired(ctx context.Context, before time.Time, limit int) (int, error) {
 	removed := 0
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
@@ -76,10 +84,14 @@ func (s *Store) RemoveExpired(ctx context.Context, before time.Time, limit int) 
 			return err
 		}
 		for _, query := range []string{
-			`delete from trustpub_tokens where id in (
-				select id from trustpub_tokens where expires_at < $1 order by expires_at limit $2 for update skip locked)`,
-			`delete from trustpub_used_jtis where (issuer, jti) in (
-				select issuer, jti from trustpub_used_jtis where expires_at < $1 order by expires_at limit $2 for update skip locked)`,
+			`with expired as materialized (
+				select id from trustpub_tokens where expires_at < $1 order by expires_at limit $2 for update skip locked
+			)
+			delete from trustpub_tokens t using expired where t.id = expired.id`,
+			`with expired as materialized (
+				select issuer, jti from trustpub_used_jtis where expires_at < $1 order by expires_at limit $2 for update skip locked
+			)
+			delete from trustpub_used_jtis used using expired where used.issuer = expired.issuer and used.jti = expired.jti`,
 		} {
 			result, err := tx.ExecContext(ctx, query, before.UTC(), limit)
 			if err != nil {

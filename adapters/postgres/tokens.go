@@ -54,14 +54,17 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 		return fmt.Errorf("encode publisher: %w", err)
 	}
 	err = retry(ctx, func(ctx context.Context) error {
-		winner, err := s.winner(ctx, jti.Issuer, jti.ID, token.Hash[:], jti.ExpiresAt.UTC(),
+		// Select reads the answer to its end: outside a transaction the commit comes
+		// after the last row, and with it the errors that matter most.
+		var winners [][]byte
+		err := s.db.SelectContext(ctx, &winners, saveStatement, jti.Issuer, jti.ID, token.Hash[:], jti.ExpiresAt.UTC(),
 			token.IssuedAt.UTC(), token.ExpiresAt.UTC(), token.Issuer, token.Subject, grants, string(publisher))
 		switch {
 		case err != nil:
 			return err
-		case winner == nil:
+		case len(winners) == 0:
 			return errRunAgain
-		case !bytes.Equal(winner, token.Hash[:]):
+		case !bytes.Equal(winners[0], token.Hash[:]):
 			return domain.AlreadyUsed()
 		}
 		return nil
@@ -70,30 +73,6 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 		return fmt.Errorf("save token: %w", err)
 	}
 	return nil
-}
-
-// winner runs saveStatement and returns the hash of the token that the jti was spent
-// for; nil when that can't be seen yet. The answer is read to its end: outside a
-// transaction the commit comes after the last row, and with it the errors that
-// matter most.
-func (s *Store) winner(ctx context.Context, args ...any) ([]byte, error) {
-	rows, err := s.db.QueryContext(ctx, saveStatement, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var hash []byte
-	for rows.Next() {
-		err = rows.Scan(&hash)
-		if err != nil {
-			return nil, err
-		}
-	}
-	err = errors.Join(rows.Err(), rows.Close())
-	if err != nil {
-		return nil, err
-	}
-	return hash, nil
 }
 
 // FindToken implements [application.TokenStore].
@@ -120,22 +99,28 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 	return row.token()
 }
 
-// RevokeToken implements [application.TokenStore].
+// RevokeToken implements [application.TokenStore]. A token that was revoked before is
+// written again without a change, so that the commit waits for the synchronous
+// standby: the wait of the call that revoked it may have been cut short. When the
+// connection is lost during the commit, the answer may be false for the very call
+// that did it.
 func (s *Store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error) {
-	var n int64
+	var revoked []bool
 	err := retry(ctx, func(ctx context.Context) error {
-		result, err := s.db.ExecContext(ctx, `
-			update trustpub_tokens set revoked_at = $1 where hashed_token = $2 and revoked_at is null`, at.UTC(), hash[:])
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
-		return err
+		revoked = nil
+		return s.db.SelectContext(ctx, &revoked, `
+			with before as (
+				select id, revoked_at from trustpub_tokens where hashed_token = $1 for update
+			)
+			update trustpub_tokens t set revoked_at = coalesce(before.revoked_at, $2)
+			from before
+			where t.id = before.id
+			returning before.revoked_at is null`, hash[:], at.UTC())
 	})
 	if err != nil {
 		return false, fmt.Errorf("revoke token: %w", err)
 	}
-	return n > 0, nil
+	return len(revoked) > 0 && revoked[0], nil
 }
 
 // tokenRow is a row of trustpub_tokens.
