@@ -109,3 +109,17 @@ func TestValidateKeySetURLRefusesWhatBreaksTheRules(t *testing.T) {
 		})
 	}
 }
+
+func TestARefusedURLShowsNoPassword(t *testing.T) {
+	for _, u := range []string{
+		"https://user:hunter2@a.example", "https://user:hunter2@a.example/%zz", "https://user:hunter2@a.example:x",
+		"https://user:hunter2@a.example\n", "http://user:hunter2@a.example/?x", "user:hunter2@a.example", "https://user:hunter2@",
+	} {
+		t.Run(u, func(t *testing.T) {
+			for _, err := range []error{domain.ValidateIssuer(u), domain.ValidateKeySetURL(u)} {
+				requireError(t, err, domain.KindInvalid, domain.CodeInvalidConfig)
+				require.NotContains(t, err.Error(), "hunter2")
+			}
+		})
+	}
+}
