@@ -22,7 +22,7 @@ func ValidateIssuer(issuer string) error {
 		return bad("it must not have user info")
 	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#"):
 		return bad("it must have neither query nor fragment")
-	case u.Hostname() == "" || u.Opaque != "":
+	case u.Hostname() == "":
 		return bad("it has no host")
 	case strings.HasSuffix(issuer, "/"):
 		return bad("it must not end in a slash")

@@ -40,6 +40,7 @@ func TestNewPackageRefusesWhatBreaksTheRules(t *testing.T) {
 	tests := []struct{ name, ecosystem, pkg string }{
 		{"no ecosystem", "", "serde"},
 		{"ecosystem in upper case", "Cargo", "serde"},
+		{"ecosystem with upper case inside", "carGo", "serde"},
 		{"ecosystem that begins with a digit", "0cargo", "serde"},
 		{"ecosystem that begins with a dot", ".cargo", "serde"},
 		{"ecosystem with a slash", "car/go", "serde"},

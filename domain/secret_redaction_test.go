@@ -23,6 +23,8 @@ func TestSecretPrintsAsRedactedWhateverTheWay(t *testing.T) {
 		shown["value in "+verb] = fmt.Sprintf(verb, secret)
 		shown["pointer in "+verb] = fmt.Sprintf(verb, &secret)
 	}
+	// What a log handler of any make gets to see.
+	require.Equal(t, slog.StringValue("[redacted]"), slog.AnyValue(secret).Resolve())
 	encoded, err := json.Marshal(secret)
 	require.NoError(t, err)
 	shown["JSON"] = string(encoded)

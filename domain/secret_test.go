@@ -197,6 +197,7 @@ func TestParseSecretRefusesWhatIsNoTokenOfThisRegistry(t *testing.T) {
 		{"a part of the prefix", "cio_t"},
 		{"prefix and checksum alone", "cio_tp_" + sum62("cio_tp_")},
 		{"no prefix", zeroToken[len("cio_tp_"):]},
+		{"no prefix, with its own checksum", body + sum62(body)},
 		{"prefix twice", "cio_tp_" + zeroToken},
 		{"another registry's prefix, with its own checksum", "npm_tp_" + body + sum62("npm_tp_"+body)},
 		{"prefix in upper case, with its own checksum", "CIO_TP_" + body + sum62("CIO_TP_"+body)},
