@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,6 +197,36 @@ func TestASweepLeavesRowsThatAnExchangeHolds(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, 1, removed, "the token goes, the jti that is held stays")
+}
+
+// Both have read the token before either could write it.
+func TestOfTwoRevocationsThatMeetOneDidItAndItsMomentStays(t *testing.T) {
+	base, db := newDatabase(t)
+	p := prepare(t, db)
+	require.NoError(t, p.save(t.Context()))
+	watcher := postgrestest.Open(t, base)
+	holder, err := watcher.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = holder.ExecContext(t.Context(), `select 1 from trustpub_tokens for update`)
+	require.NoError(t, err)
+	moments := []time.Time{trustpubtest.Now().Add(time.Second), trustpubtest.Now().Add(2 * time.Second)}
+	did, errs := make([]bool, 2), make([]error, 2)
+	var group sync.WaitGroup
+	for i, at := range moments {
+		group.Go(func() { did[i], errs[i] = p.store.RevokeToken(t.Context(), p.token.Hash, at) })
+	}
+	require.Eventually(t, func() bool {
+		return count(t, watcher, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 2
+	}, 10*time.Second, 5*time.Millisecond)
+
+	require.NoError(t, holder.Rollback())
+	group.Wait()
+
+	require.Equal(t, []error{nil, nil}, errs)
+	require.NotEqual(t, did[0], did[1])
+	found, err := p.store.FindToken(t.Context(), p.token.Hash)
+	require.NoError(t, err)
+	require.Equal(t, moments[slices.Index(did, true)], found.RevokedAt)
 }
 
 func TestAnExchangeReadsByIndex(t *testing.T) {

@@ -126,16 +126,10 @@ func (s *Server) stop() {
 	_ = os.RemoveAll(s.folder)
 }
 
-const howToGetOne = `postgrestest: %w
-These tests need a PostgreSQL server. Install one, for example with
-  apt-get update && apt-get install -y postgresql
-or set TEST_DATABASE_URL to one on which databases may be created, such as
-  postgres://USER:PASSWORD@HOST/postgres`
-
 func start(options Options) (*Server, error) {
-	bin, err := findBinaries()
+	bin, err := findBinaries("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil {
-		return nil, fmt.Errorf(howToGetOne, err)
+		return nil, err
 	}
 	// A socket's path has about 100 characters, so the folder is a short one.
 	folder, err := os.MkdirTemp("/tmp", "tppg")
@@ -153,10 +147,17 @@ func start(options Options) (*Server, error) {
 	return s, nil
 }
 
+var errNoServer = errors.New(`postgrestest: there is no PostgreSQL server.
+These tests need one: initdb and postgres are neither on PATH nor under /usr/lib/postgresql/*/bin.
+Install it, for example with
+  apt-get update && apt-get install -y postgresql
+or set TEST_DATABASE_URL to a server on which databases may be created, such as
+  postgres://USER:PASSWORD@HOST/postgres`)
+
 // findBinaries returns the folder that holds initdb and postgres: of PATH, or of the
-// newest version that Debian's packages installed.
-func findBinaries() (string, error) {
-	candidates, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+// newest version that was installed, as Debian's packages do, in a folder of its own.
+func findBinaries(installed string) (string, error) {
+	candidates, err := filepath.Glob(installed)
 	if err != nil {
 		return "", err
 	}
@@ -174,7 +175,7 @@ func findBinaries() (string, error) {
 			return folder, nil
 		}
 	}
-	return "", errors.New("initdb and postgres are neither on PATH nor under /usr/lib/postgresql/*/bin")
+	return "", errNoServer
 }
 
 func version(initdb string) int {
