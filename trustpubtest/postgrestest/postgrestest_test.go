@@ -102,7 +102,7 @@ func TestTheNewestOfSeveralServersIsTakenAndOneOnPATHGoesFirst(t *testing.T) {
 	install := func(bin string, programs ...string) string {
 		require.NoError(t, os.MkdirAll(bin, 0o750))
 		for _, program := range programs {
-			require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o700)) //nolint:gosec // It is to be executable.
+			require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o700))
 		}
 		return bin
 	}
