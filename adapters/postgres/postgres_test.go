@@ -93,7 +93,7 @@ func TestEveryIsolationLevelGivesTheSame(t *testing.T) {
 	for _, level := range []string{"repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {
 			base, db := newDatabase(t)
-			base += "&default_transaction_isolation=" + url.QueryEscape(level)
+			base += "&default_transaction_isolation=" + url.PathEscape(level)
 			first, second := postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base))
 			trustpubtest.TestSharedStore(t, first, second)
 			trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {

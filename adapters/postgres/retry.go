@@ -70,15 +70,20 @@ func isTransient(err error) bool {
 	if _, ok := errors.AsType[*net.OpError](err); ok {
 		return true
 	}
+	// Errors of pgx have this method, for a connection that is closed among others.
+	unsent, ok := errors.AsType[interface {
+		error
+		SafeToRetry() bool
+	}](err)
+	if ok && unsent.SafeToRetry() {
+		return true
+	}
 	// Both lib/pq and pgx have this method.
-	var sqlError interface {
+	sqlError, ok := errors.AsType[interface {
 		error
 		SQLState() string
-	}
-	if !errors.As(err, &sqlError) {
-		return false
-	}
-	return slices.ContainsFunc(transient, func(prefix string) bool {
+	}](err)
+	return ok && slices.ContainsFunc(transient, func(prefix string) bool {
 		return strings.HasPrefix(sqlError.SQLState(), prefix)
 	})
 }
