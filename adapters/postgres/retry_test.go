@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/adapters/postgres"
@@ -26,7 +27,7 @@ func (pgxError) Error() string       { return "conn closed" }
 func (e pgxError) SafeToRetry() bool { return e.safe }
 
 func TestOnlyWhatMayPassByItselfIsRetried(t *testing.T) {
-	state := func(code pq.ErrorCode) error { return &pq.Error{Code: code} }
+	state := func(code pqerror.Code) error { return &pq.Error{Code: code} }
 	for _, test := range []struct {
 		name string
 		err  error
