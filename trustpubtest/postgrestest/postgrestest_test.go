@@ -62,9 +62,11 @@ func TestAPausedServerAnswersWhenItIsResumed(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	pid := get[int](t, db, `select pg_backend_pid()`)
 	require.NoError(t, server.Pause())
-	stopped, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	require.NoError(t, err)
-	require.Contains(t, string(stopped), ") T ", "the connection's process runs on")
+	// A signal is delivered when its process next runs.
+	require.Eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	}, 10*time.Second, time.Millisecond, "the connection's process runs on")
 
 	require.NoError(t, server.Resume())
 
