@@ -41,6 +41,8 @@ func TestTheSchemaGoesUpAndDownAndUpAgain(t *testing.T) {
 			m, db := open(t)
 			_, err := m.Current(t.Context())
 			require.Error(t, err, "a database without the schema is not current")
+			_, err = db.ExecContext(t.Context(), "select 1 from trustpub_schema_migrations")
+			require.Error(t, err, "asking must not make the table")
 
 			applied, err := m.Up(t.Context())
 			require.NoError(t, err)

@@ -35,8 +35,12 @@ const (
 // Open returns a pool for a URL as lib/pq takes it, several hosts with
 // target_session_attrs included. Nothing is contacted yet. ioTimeout bounds each
 // read and write; zero is DefaultIOTimeout. Unless the URL says otherwise, the
-// connection is given up after 2 s and its application_name is trustpub. The error
-// of a URL that can't be read may hold parts of it, its password among them.
+// opening of a connection is given up after 2 s for each host, and its
+// application_name is trustpub. Every call ends with its context, also when the
+// server is frozen. A session whose synchronous_commit is "off" turns it on; behind a
+// pooler that gives each transaction another connection, that is to be set for the
+// role instead. The error of a URL that can't be read may hold parts of it, its
+// password among them.
 func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
 	cfg, err := pq.NewConfig(url)
 	if err != nil {
