@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,64 @@ func TestEveryLineOfGoInTheReadmeIsInAnExample(t *testing.T) {
 			require.True(t, lines[strings.TrimSpace(line)], line)
 		}
 	}
+}
+
+// A threat model that names no test, or one that is gone, is a promise and no proof.
+func TestEveryAttackOfTheThreatModelNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("threat-model.md")
+	require.NoError(t, err)
+	tests, suite := testsOfTheProject(t), storeSuite(t)
+
+	attacks := 0
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if len(cells) != 3 || strings.HasPrefix(line, "| attack") || strings.HasPrefix(line, "| ---") {
+			require.False(t, strings.HasPrefix(line, "|") && len(cells) != 3, "a row has three cells: %s", line)
+			continue
+		}
+		attacks++
+		named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(cells[2], -1)
+		require.NotEmpty(t, named, line)
+		for _, name := range named {
+			require.Contains(t, tests, name[1])
+		}
+		_, ofSuite, _ := strings.Cut(cells[2], "store suite")
+		for _, name := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(ofSuite, -1) {
+			require.Contains(t, suite, name[1])
+		}
+	}
+	require.Greater(t, attacks, 30)
+}
+
+// testsOfTheProject returns the names of all tests and fuzz targets.
+func testsOfTheProject(t *testing.T) []string {
+	t.Helper()
+	declaration := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+	var names []string
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, match := range declaration.FindAllSubmatch(content, -1) {
+			names = append(names, string(match[1]))
+		}
+		return err
+	})
+	require.NoError(t, err)
+	return names
+}
+
+// storeSuite returns the names of the parts of trustpubtest.TestStore.
+func storeSuite(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile("../trustpubtest/store.go")
+	require.NoError(t, err)
+	var names []string
+	for _, match := range regexp.MustCompile(`\brun\("([^"]+)"`).FindAllSubmatch(content, -1) {
+		names = append(names, string(match[1]))
+	}
+	return names
 }
 
 // declaredCodes returns the values of the constants of type Code in a file, sorted.
