@@ -38,6 +38,7 @@ func Module(settings Settings) fx.Option {
 			newAuthenticators,
 			newReadiness,
 			newPublicURL,
+			newTokenPrefix,
 			newExchangeService,
 			newTokenService,
 			newPublisherService,
@@ -164,22 +165,20 @@ func newAuthenticators(settings Settings) (Authenticators, error) {
 	return a, nil
 }
 
-func newExchangeService(settings Settings, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
-	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
-	if err != nil {
-		return nil, err
-	}
+// newTokenPrefix is one for the exchange and for the checks, which would not know
+// each other's tokens otherwise.
+func newTokenPrefix(settings Settings) (domain.TokenPrefix, error) {
+	return domain.NewTokenPrefix(settings.TokenPrefix)
+}
+
+func newExchangeService(settings Settings, prefix domain.TokenPrefix, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
 	return application.NewExchangeService(application.ExchangeConfig{
 		Verifier: verifier, Configs: configs, Tokens: tokens, Auditor: auditor,
 		Prefix: prefix, TTL: settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
 	})
 }
 
-func newTokenService(settings Settings, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
-	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
-	if err != nil {
-		return nil, err
-	}
+func newTokenService(prefix domain.TokenPrefix, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
 	return application.NewTokenService(application.TokenConfig{
 		Tokens: tokens, Auditor: auditor, Prefix: prefix, Now: time.Now,
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/trustpub/trustpub/adapters/oidc"
 	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -118,7 +119,7 @@ func (s Settings) validate() error {
 		return &SettingError{"TRUSTPUB_TOKEN_TTL", fmt.Sprintf("%s is out of range; use 1m to 1h", s.TokenTTL)}
 	case prefixErr != nil:
 		return &SettingError{"TRUSTPUB_TOKEN_PREFIX", domain.MessageOf(prefixErr)}
-	case s.JWTLeeway < 0 || s.JWTLeeway > 120*time.Second:
+	case s.JWTLeeway < 0 || s.JWTLeeway > oidc.MaxLeeway:
 		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}

@@ -11,11 +11,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/domain"
 )
-
-// minCredential is the fewest characters of a bearer token that an operator sets.
-const minCredential = 32
 
 // valueError is what a setting's type finds wrong with its text.
 type valueError struct{ text string }
@@ -41,8 +39,8 @@ func NewCredential(s string) (Credential, error) {
 // UnmarshalText accepts at least 32 characters of printable ASCII without space,
 // which is what an Authorization header can carry after "Bearer ".
 func (c *Credential) UnmarshalText(text []byte) error {
-	if len(text) < minCredential {
-		return badValue("the token has %d characters; use at least %d, such as from: openssl rand -hex 32", len(text), minCredential)
+	if len(text) < httpapi.MinBearerToken {
+		return badValue("the token has %d characters; use at least %d, such as from: openssl rand -hex 32", len(text), httpapi.MinBearerToken)
 	}
 	for _, b := range text {
 		if b <= ' ' || b > '~' {

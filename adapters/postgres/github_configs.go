@@ -22,10 +22,7 @@ func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain
 	var rows []githubConfigRow
 	err := retry(ctx, func(ctx context.Context) error {
 		rows = nil
-		return s.db.SelectContext(ctx, &rows, `
-			select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-				repository_owner_id, workflow_filename, environment, environment_key
-			from trustpub_configs_github
+		return s.db.SelectContext(ctx, &rows, selectGitHubConfigs+`
 			where issuer = $1 and repository_key = $2
 			order by id`, claims.Issuer(), claims.Repository().Key())
 	})
@@ -68,10 +65,7 @@ func create(ctx context.Context, tx *sqlx.Tx, row *githubConfigRow, limit int, a
 		return fmt.Errorf("lock package: %w", err)
 	}
 	var existing []githubConfigRow
-	err = tx.SelectContext(ctx, &existing, `
-		select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-			repository_owner_id, workflow_filename, environment, environment_key
-		from trustpub_configs_github
+	err = tx.SelectContext(ctx, &existing, selectGitHubConfigs+`
 		where ecosystem = $1 and package = $2`, row.Ecosystem, row.Package)
 	if err != nil {
 		return fmt.Errorf("read the package's configs: %w", err)
@@ -114,10 +108,7 @@ func packageLock(ecosystem, name string) int32 {
 func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error) {
 	var row githubConfigRow
 	err := retry(ctx, func(ctx context.Context) error {
-		return s.db.GetContext(ctx, &row, `
-			select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-				repository_owner_id, workflow_filename, environment, environment_key
-			from trustpub_configs_github
+		return s.db.GetContext(ctx, &row, selectGitHubConfigs+`
 			where id = $1`, id)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -141,10 +132,7 @@ func (s *Store) ListGitHubConfigs(ctx context.Context, query application.ListQue
 		if err != nil {
 			return err
 		}
-		return s.db.SelectContext(ctx, &rows, `
-			select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-				repository_owner_id, workflow_filename, environment, environment_key
-			from trustpub_configs_github
+		return s.db.SelectContext(ctx, &rows, selectGitHubConfigs+`
 			where (($1 = '' and $2 = '') or (ecosystem = $1 and package = $2)) and id > $3
 			order by id
 			limit $4`, query.Package.Ecosystem, query.Package.Name, query.After, query.Limit+1)
@@ -190,6 +178,12 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 	}
 	return nil
 }
+
+// selectGitHubConfigs reads rows as [githubConfigRow]; the condition follows.
+const selectGitHubConfigs = `
+	select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
+		repository_owner_id, workflow_filename, environment, environment_key
+	from trustpub_configs_github`
 
 // githubConfigRow is a row of trustpub_configs_github.
 type githubConfigRow struct {

@@ -18,10 +18,7 @@ func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain
 		return nil, nil
 	}
 	var rows []githubConfigRow
-	err := s.db.reader.SelectContext(ctx, &rows, `
-		select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-			repository_owner_id, workflow_filename, environment, environment_key
-		from trustpub_configs_github
+	err := s.db.reader.SelectContext(ctx, &rows, selectGitHubConfigs+`
 		where issuer = ? and repository_key = ?
 		order by id`, claims.Issuer(), claims.Repository().Key())
 	if err != nil {
@@ -89,10 +86,7 @@ func checkRoom(ctx context.Context, tx *sqlx.Tx, row githubConfigRow, limit int)
 // GitHubConfig implements [application.GitHubConfigStore].
 func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error) {
 	var row githubConfigRow
-	err := s.db.reader.GetContext(ctx, &row, `
-		select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-			repository_owner_id, workflow_filename, environment, environment_key
-		from trustpub_configs_github
+	err := s.db.reader.GetContext(ctx, &row, selectGitHubConfigs+`
 		where id = ?`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return domain.GitHubConfig{}, domain.ConfigNotFound(id)
@@ -113,10 +107,7 @@ func (s *Store) ListGitHubConfigs(ctx context.Context, query application.ListQue
 		return application.GitHubConfigPage{}, fmt.Errorf("count github configs: %w", err)
 	}
 	var rows []githubConfigRow
-	err = s.db.reader.SelectContext(ctx, &rows, `
-		select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
-			repository_owner_id, workflow_filename, environment, environment_key
-		from trustpub_configs_github
+	err = s.db.reader.SelectContext(ctx, &rows, selectGitHubConfigs+`
 		where ((?1 = '' and ?2 = '') or (ecosystem = ?1 and package = ?2)) and id > ?3
 		order by id
 		limit ?4`, query.Package.Ecosystem, query.Package.Name, query.After, query.Limit+1)
@@ -148,6 +139,12 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 	}
 	return nil
 }
+
+// selectGitHubConfigs reads rows as [githubConfigRow]; the condition follows.
+const selectGitHubConfigs = `
+	select id, created_at, ecosystem, package, issuer, repository_owner, repository_name, repository_key,
+		repository_owner_id, workflow_filename, environment, environment_key
+	from trustpub_configs_github`
 
 // githubConfigRow is a row of trustpub_configs_github.
 type githubConfigRow struct {

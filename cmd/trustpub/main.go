@@ -53,19 +53,26 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "trustpub",
-		Short:         "Trusted publishing for any package registry",
-		Long:          "trustpub exchanges the OIDC identity token of a CI job for a short-lived access token\nfor the packages that trust exactly that workflow. No long-lived secret exists anywhere.",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		// A group without a sub-command shows its help; an unknown one is a mistake.
-		Args: usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	root := newGroup("trustpub", "Trusted publishing for any package registry",
+		newServe(), newDev(), newMigrate(), newPublisher(), newVersion())
+	root.Long = "trustpub exchanges the OIDC identity token of a CI job for a short-lived access token\nfor the packages that trust exactly that workflow. No long-lived secret exists anywhere."
+	root.SilenceErrors = true
+	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newServe(), newDev(), newMigrate(), newPublisher(), newVersion())
 	return root
+}
+
+// newGroup returns a command that has sub-commands and does nothing itself: without
+// one it shows its help, and an unknown one is a mistake.
+func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  usageArgs(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(commands...)
+	return group
 }
 
 // usageArgs makes what check finds wrong with the arguments a usage error.

@@ -11,13 +11,7 @@ import (
 )
 
 func newMigrate() *cobra.Command {
-	group := &cobra.Command{
-		Use:   "migrate",
-		Short: "Apply, revert or list the schema migrations",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	group.AddCommand(
+	return newGroup("migrate", "Apply, revert or list the schema migrations",
 		newMigration("up", "Apply all pending migrations", func(ctx context.Context, cmd *cobra.Command, db *bootstrap.Database) error {
 			applied, err := db.Migrator.Up(ctx)
 			if err != nil {
@@ -48,7 +42,6 @@ func newMigrate() *cobra.Command {
 			return nil
 		}),
 	)
-	return group
 }
 
 func newMigration(name, short string, do func(context.Context, *cobra.Command, *bootstrap.Database) error) *cobra.Command {

@@ -22,21 +22,9 @@ var operator = application.Actor{ID: "command-line"}
 var publisherSettings = []string{"DATABASE_URL", "TRUSTPUB_MIGRATE", "TRUSTPUB_PROVIDERS", "TRUSTPUB_GITHUB_API_URL", "TRUSTPUB_LOG_FORMAT", "TRUSTPUB_LOG_LEVEL"}
 
 func newPublisher() *cobra.Command {
-	group := &cobra.Command{
-		Use:   "publisher",
-		Short: "Manage publisher configs straight in the database",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	add := &cobra.Command{
-		Use:   "add",
-		Short: "Let a package trust a CI workflow",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	add.AddCommand(newPublisherAddGitHub())
-	group.AddCommand(add, newPublisherList(), newPublisherRemove())
-	return group
+	return newGroup("publisher", "Manage publisher configs straight in the database",
+		newGroup("add", "Let a package trust a CI workflow", newPublisherAddGitHub()),
+		newPublisherList(), newPublisherRemove())
 }
 
 func newPublisherAddGitHub() *cobra.Command {

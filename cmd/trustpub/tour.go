@@ -23,6 +23,9 @@ const (
 	introspectPath = "/oauth/introspect"
 )
 
+// trusted is the publisher of the tour, in words.
+const trusted = "octo-org/octo-repo and its workflow release.yml"
+
 // tour is one exchange through HTTP, each step of it shown.
 type tour struct {
 	out      io.Writer
@@ -34,7 +37,7 @@ type tour struct {
 
 func (t tour) run(ctx context.Context) error {
 	t.printf("A package registry at %s, and a CI provider at %s\n\n", t.server, t.ci.URL())
-	config, err := t.configure(ctx)
+	err := t.configure(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func (t tour) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	accessToken, err := t.exchange(ctx, idToken, config)
+	accessToken, err := t.exchange(ctx, idToken)
 	if err != nil {
 		return err
 	}
@@ -55,18 +58,17 @@ func (t tour) run(ctx context.Context) error {
 
 // configure makes the publisher that the job's workflow matches. One of an earlier
 // tour, on a database that is kept, does as well.
-func (t tour) configure(ctx context.Context) (string, error) {
+func (t tour) configure(ctx context.Context) error {
 	body := `{"github_config":{"crate":"demo","repository_owner":"octo-org","repository_owner_id":65,"repository_name":"octo-repo","workflow_filename":"release.yml","environment":null}}`
 	status, answer, err := t.call(ctx, http.MethodPost, t.server+configsPath, t.settings.AdminToken.Reveal(), "application/json", body)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if status != http.StatusOK && !strings.Contains(fmt.Sprint(answer), "duplicate_config") {
-		return "", fmt.Errorf("configuring a publisher was answered with %d: %v", status, answer)
+		return fmt.Errorf("configuring a publisher was answered with %d: %v", status, answer)
 	}
-	config := "octo-org/octo-repo and its workflow release.yml"
-	t.printf("1. trust      the package cargo/demo trusts the repository %s\n", config)
-	return config, nil
+	t.printf("1. trust      the package cargo/demo trusts the repository %s\n", trusted)
+	return nil
 }
 
 // ask gets an ID token as a job does, and shows what it says.
@@ -86,7 +88,7 @@ func (t tour) ask(ctx context.Context) (string, error) {
 	return idToken, nil
 }
 
-func (t tour) exchange(ctx context.Context, idToken, config string) (string, error) {
+func (t tour) exchange(ctx context.Context, idToken string) (string, error) {
 	status, answer, err := t.call(ctx, http.MethodPut, t.server+tokensPath, "", "application/json", `{"jwt":"`+idToken+`"}`)
 	if err != nil {
 		return "", err
@@ -96,7 +98,7 @@ func (t tour) exchange(ctx context.Context, idToken, config string) (string, err
 		return "", fmt.Errorf("the exchange was answered with %d: %v", status, answer)
 	}
 	t.printf("3. checked    issuer, key, signature, audience, times and event; never used before; a publisher trusts it:\n")
-	t.printf("              %s\n", config)
+	t.printf("              %s\n", trusted)
 	t.printf("4. minted     an access token %s… of %d characters, of which the registry keeps the SHA-256 only\n",
 		t.settings.TokenPrefix, len(accessToken))
 	t.printf("              it expires at %v\n", answer["expires_at"])
