@@ -17,6 +17,9 @@ type ExchangeConfig struct {
 	Configs  ConfigFinder
 	Tokens   TokenStore
 	Auditor  Auditor
+	// Ecosystem is the one whose packages tokens may cover; empty is any. The
+	// protocol of an ecosystem has a service of its own, with it.
+	Ecosystem string
 	// Prefix begins every access token.
 	Prefix domain.TokenPrefix
 	// TTL is the lifetime of an access token, domain.MinTokenTTL to
@@ -52,6 +55,9 @@ func NewExchangeService(cfg ExchangeConfig) (*ExchangeService, error) {
 type ExchangeRequest struct {
 	// IDToken is the JWT that the CI provider gave the job.
 	IDToken string
+	// Package is the one that the token is for: configs of no other count. The zero
+	// value is any that the ecosystem allows.
+	Package domain.Package
 	// Packages narrows the token to these; empty asks for all that would be granted.
 	Packages []domain.Package
 }
@@ -87,6 +93,7 @@ func (s *ExchangeService) exchange(ctx context.Context, request ExchangeRequest,
 	if err != nil {
 		return Issued{}, fmt.Errorf("find configs: %w", storeError(err))
 	}
+	configs = domain.ForPackages(configs, s.cfg.Ecosystem, request.Package)
 	grants, err := domain.Authorize(configs, claims)
 	if err != nil {
 		return Issued{}, fmt.Errorf("authorize: %w", err)

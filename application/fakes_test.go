@@ -171,7 +171,7 @@ func (w *world) exchangeConfig(t *testing.T) application.ExchangeConfig {
 func (w *world) tokenConfig(t *testing.T) application.TokenConfig {
 	t.Helper()
 	return application.TokenConfig{
-		Tokens: w.store, Auditor: w.auditor, Prefix: newPrefix(t), Now: func() time.Time { return w.now },
+		Tokens: w.store, Auditor: w.auditor, Prefixes: []domain.TokenPrefix{newPrefix(t)}, Now: func() time.Time { return w.now },
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustpub/trustpub/domain"
@@ -13,8 +14,9 @@ import (
 type TokenConfig struct {
 	Tokens  TokenStore
 	Auditor Auditor
-	// Prefix begins every access token; it must be the ExchangeService's.
-	Prefix domain.TokenPrefix
+	// Prefixes begin the access tokens: those of every ExchangeService whose tokens
+	// are checked here.
+	Prefixes []domain.TokenPrefix
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -24,17 +26,32 @@ type TokenService struct{ cfg TokenConfig }
 
 // NewTokenService checks cfg and returns the service.
 func NewTokenService(cfg TokenConfig) (*TokenService, error) {
-	if cfg.Tokens == nil || cfg.Auditor == nil || cfg.Now == nil || cfg.Prefix == (domain.TokenPrefix{}) {
-		return nil, errors.New("application: token service needs Tokens, Auditor, Prefix and Now")
+	if cfg.Tokens == nil || cfg.Auditor == nil || cfg.Now == nil {
+		return nil, errors.New("application: token service needs Tokens, Auditor, Prefixes and Now")
 	}
+	if len(cfg.Prefixes) == 0 || slices.Contains(cfg.Prefixes, domain.TokenPrefix{}) {
+		return nil, errors.New("application: token service needs a prefix, and none that is empty")
+	}
+	cfg.Prefixes = slices.Clone(cfg.Prefixes)
 	return &TokenService{cfg: cfg}, nil
+}
+
+// parse reads a token with any of the prefixes.
+func (s *TokenService) parse(accessToken string) (secret domain.Secret, err error) {
+	for _, prefix := range s.cfg.Prefixes {
+		secret, err = domain.ParseSecret(prefix, accessToken)
+		if err == nil {
+			return secret, nil
+		}
+	}
+	return domain.Secret{}, err
 }
 
 // Introspect returns what an active token covers and who asked for it. A token
 // that is malformed, unknown, expired, revoked or left without grants is
 // KindUnauthenticated with CodeInvalidToken; which of these it was is not told.
 func (s *TokenService) Introspect(ctx context.Context, accessToken string) (domain.AccessToken, error) {
-	secret, err := domain.ParseSecret(s.cfg.Prefix, accessToken)
+	secret, err := s.parse(accessToken)
 	if err != nil {
 		return domain.AccessToken{}, err
 	}
@@ -73,7 +90,7 @@ func (s *TokenService) Verify(ctx context.Context, accessToken string, pkg domai
 // expired or revoked already, is no error: there is nothing left to revoke. One
 // that is malformed is KindUnauthenticated with CodeInvalidToken.
 func (s *TokenService) Revoke(ctx context.Context, accessToken string) error {
-	secret, err := domain.ParseSecret(s.cfg.Prefix, accessToken)
+	secret, err := s.parse(accessToken)
 	if err != nil {
 		return err
 	}

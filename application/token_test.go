@@ -185,7 +185,8 @@ func TestNewTokenServiceFailsOnAnIncompleteConfig(t *testing.T) {
 		{"no tokens", func(c *application.TokenConfig) { c.Tokens = nil }},
 		{"no auditor", func(c *application.TokenConfig) { c.Auditor = nil }},
 		{"no clock", func(c *application.TokenConfig) { c.Now = nil }},
-		{"no prefix", func(c *application.TokenConfig) { c.Prefix = domain.TokenPrefix{} }},
+		{"no prefix", func(c *application.TokenConfig) { c.Prefixes = nil }},
+		{"an empty prefix", func(c *application.TokenConfig) { c.Prefixes = append(c.Prefixes, domain.TokenPrefix{}) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

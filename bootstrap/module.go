@@ -25,12 +25,13 @@ import (
 //
 // Everything it provides can be swapped with fx.Decorate: above all
 // [application.Ownership] and [Authenticators], behind which are the host's users
-// and package owners, but also [application.Verifier], [application.OwnerLookup],
-// [application.Auditor], [Readiness] and [PublicURL].
+// and package owners, but also [application.Verifier], [Verifiers],
+// [application.OwnerLookup], [application.Auditor], [Readiness] and [PublicURL].
 func Module(settings Settings) fx.Option {
 	return fx.Module("trustpub",
 		fx.Supply(settings, fx.Private),
 		fx.Provide(
+			newVerifiers,
 			newVerifier,
 			newAuditor,
 			newOwnerLookup,
@@ -38,10 +39,10 @@ func Module(settings Settings) fx.Option {
 			newAuthenticators,
 			newReadiness,
 			newPublicURL,
-			newTokenPrefix,
 			newExchangeService,
 			newTokenService,
 			newPublisherService,
+			newDialects,
 			newAPI,
 		),
 		fx.Invoke(sweep),
@@ -88,9 +89,13 @@ func newPublicURL(settings Settings) PublicURL { return PublicURL("https://" + s
 
 func newReadiness() Readiness { return func(context.Context) error { return nil } }
 
-// newVerifier makes a verifier for the enabled providers, and keeps their key sets
+// Verifiers make a verifier for ID tokens of one audience. All of them share the key
+// sets of the enabled providers.
+type Verifiers func(audience string) (application.Verifier, error)
+
+// newVerifiers makes the sources of the enabled providers, and keeps their key sets
 // fresh while the application runs.
-func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (application.Verifier, error) {
+func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (Verifiers, error) {
 	var sources []oidc.Source
 	for _, issuer := range settings.githubIssuers() {
 		provider, err := github.New(issuer)
@@ -107,16 +112,23 @@ func newVerifier(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (appli
 	if len(sources) == 0 {
 		logger.WarnContext(context.Background(), "no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
 	}
+	return func(audience string) (application.Verifier, error) {
+		return oidc.NewVerifier(oidc.VerifierConfig{
+			Audience: audience,
+			Leeway:   settings.JWTLeeway,
+			Now:      time.Now,
+			Sources:  sources,
+		})
+	}, nil
+}
+
+// newVerifier makes the verifier for the registry's own audience.
+func newVerifier(settings Settings, verifiers Verifiers, logger *slog.Logger) (application.Verifier, error) {
 	if settings.AudienceAssumed {
 		logger.WarnContext(context.Background(), "neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME is set, so ID tokens are expected to be made for the default audience",
 			slog.String("audience", settings.Audience))
 	}
-	return oidc.NewVerifier(oidc.VerifierConfig{
-		Audience: settings.Audience,
-		Leeway:   settings.JWTLeeway,
-		Now:      time.Now,
-		Sources:  sources,
-	})
+	return verifiers(settings.Audience)
 }
 
 func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(logger) }
@@ -165,22 +177,24 @@ func newAuthenticators(settings Settings) (Authenticators, error) {
 	return a, nil
 }
 
-// newTokenPrefix is one for the exchange and for the checks, which would not know
-// each other's tokens otherwise.
-func newTokenPrefix(settings Settings) (domain.TokenPrefix, error) {
-	return domain.NewTokenPrefix(settings.TokenPrefix)
-}
-
-func newExchangeService(settings Settings, prefix domain.TokenPrefix, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
+func newExchangeService(settings Settings, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
+	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
+	if err != nil {
+		return nil, err
+	}
 	return application.NewExchangeService(application.ExchangeConfig{
 		Verifier: verifier, Configs: configs, Tokens: tokens, Auditor: auditor,
 		Prefix: prefix, TTL: settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
 	})
 }
 
-func newTokenService(prefix domain.TokenPrefix, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
+func newTokenService(settings Settings, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
+	prefixes, err := settings.tokenPrefixes()
+	if err != nil {
+		return nil, err
+	}
 	return application.NewTokenService(application.TokenConfig{
-		Tokens: tokens, Auditor: auditor, Prefix: prefix, Now: time.Now,
+		Tokens: tokens, Auditor: auditor, Prefixes: prefixes, Now: time.Now,
 	})
 }
 
@@ -188,29 +202,6 @@ func newPublisherService(settings Settings, configs application.GitHubConfigStor
 	return application.NewPublisherService(application.PublisherConfig{
 		GitHub: configs, Ownership: ownership, Owners: owners, Auditor: auditor,
 		GitHubIssuers: settings.githubIssuers(), Now: time.Now,
-	})
-}
-
-// apiParams are what the HTTP API is made of.
-type apiParams struct {
-	fx.In
-
-	Settings       Settings
-	Logger         *slog.Logger
-	Exchange       *application.ExchangeService
-	Tokens         *application.TokenService
-	Publishers     *application.PublisherService
-	Authenticators Authenticators
-	Readiness      Readiness
-	PublicURL      PublicURL
-}
-
-func newAPI(p apiParams) (*httpapi.API, error) {
-	return httpapi.New(httpapi.Config{
-		Exchange: p.Exchange, Tokens: p.Tokens, Publishers: p.Publishers,
-		Audience: p.Settings.Audience, Issuer: string(p.PublicURL),
-		Authenticator: p.Authenticators.Publishers, RegistryAuthenticator: p.Authenticators.Registry,
-		Ready: p.Readiness, Logger: p.Logger, Now: time.Now,
 	})
 }
 

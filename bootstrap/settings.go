@@ -26,6 +26,7 @@ type Settings struct {
 	DatabaseURL   DatabaseURL       `env:"DATABASE_URL"                 envDefault:"sqlite:trustpub.db"     flag:"database-url"        usage:"postgres://... or sqlite:PATH; sqlite::memory: is a throw-away database"`
 	Migrate       MigrateMode       `env:"TRUSTPUB_MIGRATE"             envDefault:"auto"                   flag:"migrate"             usage:"auto brings the schema up to date at the start, off refuses to start on a schema that is not current"`
 	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, or github=ISSUER for a GitHub Enterprise; empty refuses every exchange"`
+	Protocols     []Protocol        `env:"TRUSTPUB_PROTOCOLS"           envDefault:"cratesio,oauth"         flag:"protocols"           usage:"comma-separated wire protocols to speak: cratesio, oauth"`
 	DomainName    string            `env:"DOMAIN_NAME"                  envDefault:"crates.io"              flag:"domain-name"         usage:"the registry's public domain name"`
 	Audience      string            `env:"TRUSTPUB_AUDIENCE"                                                flag:"audience"            usage:"the aud that an ID token must carry; the domain name when not set"`
 	TokenTTL      time.Duration     `env:"TRUSTPUB_TOKEN_TTL"           envDefault:"30m"                    flag:"token-ttl"           usage:"lifetime of an access token, 1m to 1h"`

@@ -50,6 +50,22 @@ type Mismatch struct {
 	Got, Expected string
 }
 
+// ForPackages keeps the configs of one ecosystem, and of one package. An empty
+// ecosystem is any, and so is the zero package.
+func ForPackages(configs []Config, ecosystem string, pkg Package) []Config {
+	if ecosystem == "" && pkg == (Package{}) {
+		return configs
+	}
+	var kept []Config
+	for _, config := range configs {
+		p := config.Grant().Package
+		if (ecosystem == "" || p.Ecosystem == ecosystem) && (pkg == Package{} || p == pkg) {
+			kept = append(kept, config)
+		}
+	}
+	return kept
+}
+
 // Authorize returns the grants of the configs that trust the workload of claims.
 // Where none does, it refuses with the rule that the nearest config failed, what
 // the ID token carried, and what those configs expected.

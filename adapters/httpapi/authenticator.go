@@ -10,7 +10,6 @@ import (
 
 	"github.com/trustpub/trustpub/adapters/httpapi/request"
 	"github.com/trustpub/trustpub/application"
-	"github.com/trustpub/trustpub/domain"
 )
 
 // Authenticator tells who sent a request to an endpoint that needs a credential.
@@ -55,15 +54,4 @@ func (b *bearerToken) Authenticate(r *http.Request) (application.Actor, error) {
 		return application.Actor{}, request.Unauthenticated("The Authorization header does not hold the token of this endpoint. Its form is: Bearer TOKEN.")
 	}
 	return b.actor, nil
-}
-
-// closed is the Authenticator of endpoints for which none was configured. They
-// are closed, and say how to open them.
-type closed struct{ what, setting string }
-
-func (c closed) Authenticate(*http.Request) (application.Actor, error) {
-	return application.Actor{}, &domain.Error{
-		Kind: domain.KindForbidden, Code: domain.CodeNotEnabled,
-		Message: fmt.Sprintf("%s is not enabled here, because no credential is configured for it. The operator of a trustpub server enables it with the setting %s, a registry that embeds trustpub with an authenticator of its own.", c.what, c.setting),
-	}
 }

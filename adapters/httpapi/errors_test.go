@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/domain"
@@ -36,7 +35,7 @@ func TestEachKindOfErrorHasItsStatusInBothDialects(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(strconv.Itoa(tt.wantStatus), func(t *testing.T) {
 			t.Parallel()
-			r := newRegistry(t, func(cfg *httpapi.Config) {
+			r := newRegistry(t, func(cfg *setup) {
 				cfg.Exchange = contextKeeper{func(context.Context) error {
 					return fmt.Errorf("wrapped: %w", &domain.Error{Kind: tt.kind, Code: "a_code", Message: "A sentence.", Err: errors.New("a cause")})
 				}}
@@ -71,7 +70,7 @@ func TestEachKindOfErrorHasItsStatusInBothDialects(t *testing.T) {
 
 func TestAnErrorThatNobodyClassifiedIsAnInternalError(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, func(cfg *httpapi.Config) {
+	r := newRegistry(t, func(cfg *setup) {
 		cfg.Exchange = contextKeeper{func(context.Context) error { return errors.New("password of the database") }}
 	})
 	response := r.do(t, jsonTo(http.MethodPut, tokensPath, `{"jwt":"x"}`))
@@ -81,7 +80,7 @@ func TestAnErrorThatNobodyClassifiedIsAnInternalError(t *testing.T) {
 
 func TestAHandlerThatAbortsIsLeftToTheServer(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, func(cfg *httpapi.Config) {
+	r := newRegistry(t, func(cfg *setup) {
 		cfg.Exchange = contextKeeper{func(context.Context) error { panic(http.ErrAbortHandler) }}
 	})
 	require.PanicsWithError(t, http.ErrAbortHandler.Error(), func() {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/request"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -291,7 +290,7 @@ func TestErrorDescriptionHoldsOnlyWhatRFC6749Allows(t *testing.T) {
 
 func TestErrorDescriptionReplacesWhatRFC6749DoesNotAllow(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, func(cfg *httpapi.Config) {
+	r := newRegistry(t, func(cfg *setup) {
 		cfg.Exchange = contextKeeper{func(context.Context) error {
 			return domain.Refuse(domain.CodeExpired, "a\x00b\nc\x7fd\"e\\fég…'")
 		}}

@@ -14,8 +14,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
-
-	"github.com/trustpub/trustpub/adapters/httpapi"
 )
 
 var update = flag.Bool("update", false, "write the responses to testdata instead of comparing them")
@@ -43,7 +41,7 @@ func replay(t *testing.T, file string) {
 	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	require.NoError(t, err)
-	r := newRegistry(t, func(cfg *httpapi.Config) {
+	r := newRegistry(t, func(cfg *setup) {
 		if strings.Contains(string(archive.Comment), "without credentials") {
 			cfg.Authenticator, cfg.RegistryAuthenticator = nil, nil
 		}

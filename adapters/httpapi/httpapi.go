@@ -1,5 +1,5 @@
 // Package httpapi is trustpub over HTTP: an http.Handler that serves the use cases
-// in two dialects, with limits, a request log and an OpenAPI document. A dialect
+// in several dialects, with limits, a request log and an OpenAPI document. A dialect
 // is a folder: the shape of its requests, of its answers and of its errors.
 package httpapi
 
@@ -11,41 +11,34 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
-	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
-	"github.com/trustpub/trustpub/adapters/httpapi/request"
-	"github.com/trustpub/trustpub/domain"
 )
 
 // DefaultRequestTimeout is after how long the context of a request ends.
 const DefaultRequestTimeout = 10 * time.Second
 
+// Dialect is a wire protocol: its endpoints and its errors.
+type Dialect interface {
+	// Register adds the endpoints to e.
+	Register(e *echo.Echo)
+	// Owns reports whether a path is the dialect's, so that it answers also where the
+	// path or the method does not exist.
+	Owns(path string) bool
+	// WriteError answers err, unless an answer was begun already.
+	WriteError(c echo.Context, err error) error
+}
+
 // Config holds what an [API] needs. All fields are required but where said
 // otherwise.
 type Config struct {
-	// Exchange, Tokens and Publishers are the use cases:
-	// *application.ExchangeService, *application.TokenService and
-	// *application.PublisherService.
-	Exchange   cratesio.Exchanger
-	Tokens     oauth.Tokens
-	Publishers cratesio.Publishers
-	// Audience is the audience that ID tokens are made for.
-	Audience string
-	// Issuer is the public base URL of the API, without a trailing slash, such as
-	// https://crates.io. Clients are sent to it, whatever host or prefix a request
-	// came by.
-	Issuer string
-	// Authenticator tells who manages publisher configs. nil closes these endpoints
-	// with 403.
-	Authenticator Authenticator
-	// RegistryAuthenticator tells who introspects tokens. nil closes introspection
-	// with 403.
-	RegistryAuthenticator Authenticator
+	// Dialects are the protocols that are spoken. Without any there are the endpoints
+	// for operators alone.
+	Dialects []Dialect
 	// Ready returns why requests can't be served, for GET /readyz. nil is always
 	// ready.
 	Ready func(ctx context.Context) error
@@ -54,35 +47,23 @@ type Config struct {
 	// RequestTimeout is after how long the context of a request ends. Zero is
 	// DefaultRequestTimeout.
 	RequestTimeout time.Duration
-	// Now is the clock.
-	Now func() time.Time
 	// Rand is the source of request IDs. nil is crypto/rand.Reader.
 	Rand io.Reader
 }
 
 func (cfg *Config) check() error {
 	switch {
-	case cfg.Exchange == nil, cfg.Tokens == nil, cfg.Publishers == nil, cfg.Logger == nil, cfg.Now == nil:
-		return errors.New("httpapi: the API needs Exchange, Tokens, Publishers, Logger and Now")
-	case cfg.Audience == "":
-		return errors.New("httpapi: the API needs an Audience")
+	case cfg.Logger == nil:
+		return errors.New("httpapi: the API needs a Logger")
+	case slices.Contains(cfg.Dialects, nil):
+		return errors.New("httpapi: one of the dialects is nil")
 	case cfg.RequestTimeout < 0:
 		return fmt.Errorf("httpapi: the request timeout %s is below zero", cfg.RequestTimeout)
-	}
-	err := domain.ValidateIssuer(cfg.Issuer)
-	if err != nil {
-		return fmt.Errorf("httpapi: %w", err)
 	}
 	return nil
 }
 
 func (cfg *Config) fillIn() {
-	if cfg.Authenticator == nil {
-		cfg.Authenticator = closed{"Managing publisher configs", "TRUSTPUB_ADMIN_TOKEN"}
-	}
-	if cfg.RegistryAuthenticator == nil {
-		cfg.RegistryAuthenticator = closed{"Introspection of tokens", "TRUSTPUB_REGISTRY_TOKEN"}
-	}
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }
 	}
@@ -94,16 +75,14 @@ func (cfg *Config) fillIn() {
 	}
 }
 
-// API is the HTTP API: an http.Handler that is safe for concurrent use, with the
-// paths of its OpenAPI document. A host that serves it under a prefix wraps it in
-// http.StripPrefix, sets Config.Issuer to the URL with that prefix, and serves the
-// metadata also where RFC 8414 section 3.1 looks for it then: at
-// /.well-known/oauth-authorization-server followed by the prefix.
+// API is the HTTP API: an http.Handler that is safe for concurrent use, with those
+// paths of its OpenAPI document whose dialects it speaks. A host that serves it
+// under a prefix wraps it in http.StripPrefix, tells the dialects the URL with that
+// prefix, and serves the metadata also where RFC 8414 section 3.1 looks for it then:
+// at /.well-known/oauth-authorization-server followed by the prefix.
 type API struct {
-	cfg   Config
-	echo  *echo.Echo
-	crate *cratesio.Dialect
-	oauth *oauth.Dialect
+	cfg  Config
+	echo *echo.Echo
 }
 
 // New checks cfg, fills in defaults and returns the API.
@@ -114,19 +93,6 @@ func New(cfg Config) (*API, error) {
 	}
 	cfg.fillIn()
 	api := &API{cfg: cfg, echo: echo.New()}
-	api.crate, err = cratesio.New(cratesio.Config{
-		Exchange: cfg.Exchange, Tokens: cfg.Tokens, Publishers: cfg.Publishers, Authenticator: cfg.Authenticator,
-	})
-	if err != nil {
-		return nil, err
-	}
-	api.oauth, err = oauth.New(oauth.Config{
-		Exchange: cfg.Exchange, Tokens: cfg.Tokens, Authenticator: cfg.RegistryAuthenticator,
-		Audience: cfg.Audience, Issuer: cfg.Issuer, Now: cfg.Now,
-	})
-	if err != nil {
-		return nil, err
-	}
 	api.route()
 	return api, nil
 }
@@ -142,9 +108,9 @@ func (a *API) route() {
 	e.SchemeExtractor = echo.ExtractSchemeDirect()
 	e.Use(a.prepare, a.log(), recoverPanic, explainRouting)
 
-	a.crate.Register(e)
-	a.oauth.Register(e)
-	e.POST(cratesio.TokensPath, a.exchange)
+	for _, dialect := range a.cfg.Dialects {
+		dialect.Register(e)
+	}
 	for path, handler := range map[string]echo.HandlerFunc{
 		healthPath:  a.healthz,
 		readyPath:   a.readyz,
@@ -155,34 +121,14 @@ func (a *API) route() {
 	}
 }
 
-// exchange answers a body in the dialect that it is in: a form, and JSON with a
-// grant_type, is token exchange by RFC 8693, and any other JSON is of crates.io.
-func (a *API) exchange(c echo.Context) error {
-	if request.IsForm(c.Request()) {
-		return a.oauth.PostToken(c)
-	}
-	return cratesio.Handle(func(c echo.Context) error {
-		body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON, request.Form)
-		if err != nil {
-			return err
-		}
-		object, err := body.Object()
-		if err != nil {
-			return err
-		}
-		if object.Has("grant_type") {
-			return a.oauth.PostObject(c, object)
-		}
-		return a.crate.Exchange(c, object)
-	})(c)
-}
-
-// handleError answers what no dialect answered: paths and methods that do not
-// exist, and panics.
+// handleError answers what no handler of a dialect answered: paths and methods that
+// do not exist, and panics. Outside of all dialects the errors are as crates.io's.
 func (a *API) handleError(err error, c echo.Context) {
 	write := cratesio.WriteError
-	if strings.HasPrefix(c.Path(), oauth.PathPrefix) {
-		write = oauth.WriteError
+	for _, dialect := range a.cfg.Dialects {
+		if dialect.Owns(c.Request().URL.Path) {
+			write = dialect.WriteError
+		}
 	}
 	_ = write(c, err) // It fails when the client is gone, and then there is nobody to tell.
 }

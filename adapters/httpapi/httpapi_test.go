@@ -17,19 +17,19 @@ func TestNewRefusesAConfigurationThatLacksSomething(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
-		change func(*httpapi.Config)
+		change func(*setup)
 	}{
-		{"no Exchange", func(c *httpapi.Config) { c.Exchange = nil }},
-		{"no Tokens", func(c *httpapi.Config) { c.Tokens = nil }},
-		{"no Publishers", func(c *httpapi.Config) { c.Publishers = nil }},
-		{"no Logger", func(c *httpapi.Config) { c.Logger = nil }},
-		{"no Now", func(c *httpapi.Config) { c.Now = nil }},
-		{"no Audience", func(c *httpapi.Config) { c.Audience = "" }},
-		{"no Issuer", func(c *httpapi.Config) { c.Issuer = "" }},
-		{"Issuer with a trailing slash", func(c *httpapi.Config) { c.Issuer += "/" }},
-		{"Issuer over http", func(c *httpapi.Config) { c.Issuer = "http://crates.io" }},
-		{"Issuer that is no URL", func(c *httpapi.Config) { c.Issuer = "crates.io" }},
-		{"RequestTimeout below zero", func(c *httpapi.Config) { c.RequestTimeout = -time.Second }},
+		{"no Exchange", func(c *setup) { c.Exchange = nil }},
+		{"no Tokens", func(c *setup) { c.Tokens = nil }},
+		{"no Publishers", func(c *setup) { c.Publishers = nil }},
+		{"no Logger", func(c *setup) { c.Logger = nil }},
+		{"no Now", func(c *setup) { c.Now = nil }},
+		{"no Audience", func(c *setup) { c.Audience = "" }},
+		{"no Issuer", func(c *setup) { c.Issuer = "" }},
+		{"Issuer with a trailing slash", func(c *setup) { c.Issuer += "/" }},
+		{"Issuer over http", func(c *setup) { c.Issuer = "http://crates.io" }},
+		{"Issuer that is no URL", func(c *setup) { c.Issuer = "crates.io" }},
+		{"RequestTimeout below zero", func(c *setup) { c.RequestTimeout = -time.Second }},
 	}
 	good := newRegistry(t).cfg
 	for _, tt := range tests {
@@ -37,17 +37,19 @@ func TestNewRefusesAConfigurationThatLacksSomething(t *testing.T) {
 			t.Parallel()
 			cfg := good
 			tt.change(&cfg)
-			_, err := httpapi.New(cfg)
+			_, err := cfg.api()
 			require.Error(t, err)
 		})
 	}
 	_, err := httpapi.New(httpapi.Config{})
 	require.Error(t, err)
+	_, err = httpapi.New(httpapi.Config{Logger: good.Logger, Dialects: []httpapi.Dialect{nil}})
+	require.Error(t, err)
 }
 
 func TestWithoutAuthenticatorsTheirEndpointsAreClosedAndSayHowToOpenThem(t *testing.T) {
 	t.Parallel()
-	r := newRegistry(t, func(c *httpapi.Config) { c.Authenticator, c.RegistryAuthenticator = nil, nil })
+	r := newRegistry(t, func(c *setup) { c.Authenticator, c.RegistryAuthenticator = nil, nil })
 	for setting, requests := range map[string][]call{
 		"TRUSTPUB_ADMIN_TOKEN": {
 			jsonTo(http.MethodPost, configsPath, configBody(t, nil)).bearer(adminToken),

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
+	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -63,12 +66,47 @@ type registry struct {
 	store *store
 	logs  *logs
 	now   time.Time
-	cfg   httpapi.Config
+	cfg   setup
+}
+
+// setup is what the API is made of.
+type setup struct {
+	Exchange                             cratesio.Exchanger
+	Tokens                               oauth.Tokens
+	Publishers                           cratesio.Publishers
+	Audience, Issuer                     string
+	Authenticator, RegistryAuthenticator httpapi.Authenticator
+	Ready                                func(context.Context) error
+	Logger                               *slog.Logger
+	RequestTimeout                       time.Duration
+	Now                                  func() time.Time
+	Rand                                 io.Reader
+}
+
+// api makes the API with all dialects.
+func (s setup) api() (*httpapi.API, error) {
+	tokenExchange, err := oauth.New(oauth.Config{
+		Exchange: s.Exchange, Tokens: s.Tokens, Authenticator: s.RegistryAuthenticator,
+		Audience: s.Audience, Issuer: s.Issuer, Now: s.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	crates, err := cratesio.New(cratesio.Config{
+		Exchange: s.Exchange, Tokens: s.Tokens, Publishers: s.Publishers, Authenticator: s.Authenticator, TokenExchange: tokenExchange,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{
+		Dialects: []httpapi.Dialect{crates, tokenExchange},
+		Ready:    s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
+	})
 }
 
 // newRegistry returns a registry in which octo/app may publish the crates serde
 // and serde_json, with change applied to the API's configuration.
-func newRegistry(tb testing.TB, change ...func(*httpapi.Config)) *registry {
+func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	tb.Helper()
 	r := &registry{store: newStore(), logs: &logs{}, now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return r.now }
@@ -80,7 +118,7 @@ func newRegistry(tb testing.TB, change ...func(*httpapi.Config)) *registry {
 		Prefix: prefix, Now: now, Rand: seeded(1),
 	})
 	require.NoError(tb, err)
-	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefix: prefix, Now: now})
+	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix}, Now: now})
 	require.NoError(tb, err)
 	publishers, err := application.NewPublisherService(application.PublisherConfig{
 		GitHub: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
@@ -99,7 +137,7 @@ func newRegistry(tb testing.TB, change ...func(*httpapi.Config)) *registry {
 	require.NoError(tb, err)
 	caller, err := httpapi.BearerToken(registryToken, application.Actor{ID: "registry"})
 	require.NoError(tb, err)
-	r.cfg = httpapi.Config{
+	r.cfg = setup{
 		Exchange: exchange, Tokens: tokens, Publishers: publishers,
 		Audience: "crates.io", Issuer: "https://crates.io",
 		Authenticator: admin, RegistryAuthenticator: caller,
@@ -109,7 +147,7 @@ func newRegistry(tb testing.TB, change ...func(*httpapi.Config)) *registry {
 	for _, f := range change {
 		f(&r.cfg)
 	}
-	r.api, err = httpapi.New(r.cfg)
+	r.api, err = r.cfg.api()
 	require.NoError(tb, err)
 	return r
 }

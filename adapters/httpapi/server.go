@@ -17,7 +17,7 @@ func NewServer(handler http.Handler) *http.Server {
 		// request's own deadline, and some time to send the answer.
 		WriteTimeout: 10*time.Second + DefaultRequestTimeout + 5*time.Second,
 		IdleTimeout:  time.Minute,
-		// The largest header is an Authorization, which is short.
-		MaxHeaderBytes: 16 << 10,
+		// The largest header is an Authorization with an ID token of up to 16 KiB.
+		MaxHeaderBytes: 32 << 10,
 	}
 }

@@ -171,7 +171,7 @@ func (b blocker) Exchange(ctx context.Context, _ application.ExchangeRequest) (a
 func TestARequestThatTheClientAbortsEndsTheUseCaseAndIsNoErrorOfOurs(t *testing.T) {
 	t.Parallel()
 	b := blocker{make(chan struct{}), make(chan error, 1)}
-	r := newRegistry(t, func(cfg *httpapi.Config) { cfg.Exchange = b })
+	r := newRegistry(t, func(cfg *setup) { cfg.Exchange = b })
 	conn := dial(t, r.start(t, nil))
 	body := `{"jwt":"x"}`
 	_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", tokensPath, len(body), body)
@@ -186,7 +186,7 @@ func TestARequestThatTheClientAbortsEndsTheUseCaseAndIsNoErrorOfOurs(t *testing.
 func TestARequestThatTakesTooLongIs503(t *testing.T) {
 	t.Parallel()
 	b := blocker{make(chan struct{}), make(chan error, 1)}
-	r := newRegistry(t, func(cfg *httpapi.Config) { cfg.Exchange, cfg.RequestTimeout = b, 10*time.Millisecond })
+	r := newRegistry(t, func(cfg *setup) { cfg.Exchange, cfg.RequestTimeout = b, 10*time.Millisecond })
 	response := r.do(t, jsonTo(http.MethodPut, tokensPath, `{"jwt":"x"}`))
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	require.ErrorIs(t, <-b.ended, context.DeadlineExceeded)

@@ -77,7 +77,7 @@ func newRegistry(ctx context.Context, issuer string, store *memory.Store, logger
 		return nil, err
 	}
 	tokens, err := application.NewTokenService(application.TokenConfig{
-		Tokens: store, Auditor: auditor, Prefix: prefix, Now: time.Now,
+		Tokens: store, Auditor: auditor, Prefixes: []domain.TokenPrefix{prefix}, Now: time.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -41,13 +42,27 @@ type Publishers interface {
 	DeleteGitHubConfig(ctx context.Context, actor application.Actor, id int64) error
 }
 
-// Config holds what the dialect needs. All fields are required.
+// TokenExchange answers a request that is token exchange by RFC 8693;
+// *oauth.Dialect does.
+type TokenExchange interface {
+	// PostToken reads the body, a form.
+	PostToken(c echo.Context) error
+	// PostObject answers a JSON body that was read already.
+	PostObject(c echo.Context, object request.Object) error
+}
+
+// Config holds what the dialect needs. All fields are required but where said
+// otherwise.
 type Config struct {
 	Exchange   Exchanger
 	Tokens     Revoker
 	Publishers Publishers
-	// Authenticator tells who calls the publisher-config endpoints.
+	// Authenticator tells who calls the publisher-config endpoints. nil closes them
+	// with 403.
 	Authenticator request.Authenticator
+	// TokenExchange answers POST on [TokensPath] where the body is a form, or JSON
+	// with a grant_type. nil leaves such a body to the rules of this dialect.
+	TokenExchange TokenExchange
 }
 
 // Dialect answers in the manner of crates.io. It is safe for concurrent use.
@@ -55,15 +70,26 @@ type Dialect struct{ cfg Config }
 
 // New checks cfg and returns the dialect.
 func New(cfg Config) (*Dialect, error) {
-	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Publishers == nil || cfg.Authenticator == nil {
-		return nil, errors.New("cratesio: the dialect needs Exchange, Tokens, Publishers and Authenticator")
+	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Publishers == nil {
+		return nil, errors.New("cratesio: the dialect needs Exchange, Tokens and Publishers")
+	}
+	if cfg.Authenticator == nil {
+		cfg.Authenticator = request.Closed("Managing publisher configs", "TRUSTPUB_ADMIN_TOKEN")
 	}
 	return &Dialect{cfg: cfg}, nil
 }
 
-// Register adds the endpoints to e, but for POST on [TokensPath], which two
-// dialects share: there, call [Dialect.Exchange] for a body of this one.
+// Owns reports whether a path is the dialect's.
+func (d *Dialect) Owns(path string) bool {
+	return strings.HasPrefix(path, "/api/v1/trusted_publishing/")
+}
+
+// WriteError is [WriteError].
+func (d *Dialect) WriteError(c echo.Context, err error) error { return WriteError(c, err) }
+
+// Register adds the endpoints to e.
 func (d *Dialect) Register(e *echo.Echo) {
+	e.POST(TokensPath, d.postToken)
 	e.PUT(TokensPath, Handle(d.putToken))
 	e.DELETE(TokensPath, Handle(d.deleteToken))
 	e.POST(GitHubConfigsPath, Handle(d.createGitHubConfig))

@@ -12,6 +12,31 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// postToken answers a body in the dialect that it is in: a form, and JSON with a
+// grant_type, is token exchange by RFC 8693, and any other JSON is of crates.io.
+func (d *Dialect) postToken(c echo.Context) error {
+	if d.cfg.TokenExchange == nil {
+		return Handle(d.putToken)(c)
+	}
+	if request.IsForm(c.Request()) {
+		return d.cfg.TokenExchange.PostToken(c)
+	}
+	return Handle(func(c echo.Context) error {
+		body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON, request.Form)
+		if err != nil {
+			return err
+		}
+		object, err := body.Object()
+		if err != nil {
+			return err
+		}
+		if object.Has("grant_type") {
+			return d.cfg.TokenExchange.PostObject(c, object)
+		}
+		return d.exchange(c, object)
+	})(c)
+}
+
 func (d *Dialect) putToken(c echo.Context) error {
 	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON)
 	if err != nil {
@@ -21,13 +46,13 @@ func (d *Dialect) putToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.Exchange(c, object)
+	return d.exchange(c, object)
 }
 
-// Exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}. Members other
+// exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}. Members other
 // than jwt are ignored, as crates.io does, but not one that differs from it in
 // case alone, which another reader of the request might take for it.
-func (d *Dialect) Exchange(c echo.Context, object request.Object) error {
+func (d *Dialect) exchange(c echo.Context, object request.Object) error {
 	for name := range object {
 		if name != "jwt" && strings.EqualFold(name, "jwt") {
 			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")

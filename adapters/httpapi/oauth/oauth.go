@@ -11,6 +11,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -43,16 +44,18 @@ type Tokens interface {
 	Revoke(ctx context.Context, accessToken string) error
 }
 
-// Config holds what the dialect needs. All fields are required.
+// Config holds what the dialect needs. All fields are required but where said
+// otherwise.
 type Config struct {
 	Exchange Exchanger
 	Tokens   Tokens
-	// Authenticator tells who calls the introspection endpoint.
+	// Authenticator tells who calls the introspection endpoint. nil closes it with 403.
 	Authenticator request.Authenticator
 	// Audience is what a client may name as the audience: that of its ID token.
 	Audience string
-	// Issuer is the public base URL under which the endpoints are reached, and the
-	// one resource (RFC 8707) that a client may name.
+	// Issuer is the public base URL under which the endpoints are reached, without a
+	// trailing slash, such as https://crates.io, whatever host or prefix a request came
+	// by. It is the one resource (RFC 8707) that a client may name.
 	Issuer string
 	// Now is the clock.
 	Now func() time.Time
@@ -63,14 +66,27 @@ type Dialect struct{ cfg Config }
 
 // New checks cfg and returns the dialect.
 func New(cfg Config) (*Dialect, error) {
-	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Authenticator == nil || cfg.Now == nil {
-		return nil, errors.New("oauth: the dialect needs Exchange, Tokens, Authenticator and Now")
+	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Now == nil {
+		return nil, errors.New("oauth: the dialect needs Exchange, Tokens and Now")
 	}
-	if cfg.Audience == "" || cfg.Issuer == "" {
-		return nil, errors.New("oauth: the dialect needs Audience and Issuer")
+	if cfg.Audience == "" {
+		return nil, errors.New("oauth: the dialect needs an Audience")
+	}
+	err := domain.ValidateIssuer(cfg.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
+	if cfg.Authenticator == nil {
+		cfg.Authenticator = request.Closed("Introspection of tokens", "TRUSTPUB_REGISTRY_TOKEN")
 	}
 	return &Dialect{cfg: cfg}, nil
 }
+
+// Owns reports whether a path is the dialect's.
+func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPrefix) }
+
+// WriteError is [WriteError].
+func (d *Dialect) WriteError(c echo.Context, err error) error { return WriteError(c, err) }
 
 // Register adds the endpoints to e.
 func (d *Dialect) Register(e *echo.Echo) {
