@@ -108,7 +108,7 @@ func (s *ExchangeService) exchange(ctx context.Context, request ExchangeRequest,
 		return Issued{}, fmt.Errorf("draw access token: %w", err)
 	}
 	token := domain.Mint(secret.Hash(), grants, claims, s.cfg.Now(), s.cfg.TTL)
-	err = s.cfg.Tokens.SaveToken(ctx, token, claims.UsedJTI())
+	err = s.cfg.Tokens.SaveToken(ctx, token, claims.UsedJTI(), domain.Pins(configs, grants, claims))
 	if err != nil {
 		return Issued{}, fmt.Errorf("save access token: %w", storeError(err))
 	}

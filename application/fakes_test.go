@@ -44,7 +44,7 @@ type store struct {
 	// saves counts the calls of SaveToken.
 	saves int
 	// created is the config that it was last asked to create.
-	created domain.GitHubConfig
+	created domain.Config
 }
 
 func (s *store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
@@ -54,12 +54,12 @@ func (s *store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain
 	return s.Store.FindConfigs(ctx, claims)
 }
 
-func (s *store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
+func (s *store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
 	s.saves++
 	if err := s.fails["SaveToken"]; err != nil {
 		return err
 	}
-	return s.Store.SaveToken(ctx, token, jti)
+	return s.Store.SaveToken(ctx, token, jti, pins)
 }
 
 func (s *store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
@@ -76,33 +76,33 @@ func (s *store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.
 	return s.Store.RevokeToken(ctx, hash, at)
 }
 
-func (s *store) CreateGitHubConfig(ctx context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error) {
+func (s *store) CreateConfig(ctx context.Context, config domain.Config, limit int) (domain.Config, error) {
 	s.created = config
-	if err := s.fails["CreateGitHubConfig"]; err != nil {
-		return domain.GitHubConfig{}, err
+	if err := s.fails["CreateConfig"]; err != nil {
+		return nil, err
 	}
-	return s.Store.CreateGitHubConfig(ctx, config, limit)
+	return s.Store.CreateConfig(ctx, config, limit)
 }
 
-func (s *store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error) {
-	if err := s.fails["GitHubConfig"]; err != nil {
-		return domain.GitHubConfig{}, err
+func (s *store) Config(ctx context.Context, id int64) (domain.Config, error) {
+	if err := s.fails["Config"]; err != nil {
+		return nil, err
 	}
-	return s.Store.GitHubConfig(ctx, id)
+	return s.Store.Config(ctx, id)
 }
 
-func (s *store) ListGitHubConfigs(ctx context.Context, query application.ListQuery) (application.GitHubConfigPage, error) {
-	if err := s.fails["ListGitHubConfigs"]; err != nil {
-		return application.GitHubConfigPage{}, err
+func (s *store) ListConfigs(ctx context.Context, query application.ListQuery) (application.ConfigPage, error) {
+	if err := s.fails["ListConfigs"]; err != nil {
+		return application.ConfigPage{}, err
 	}
-	return s.Store.ListGitHubConfigs(ctx, query)
+	return s.Store.ListConfigs(ctx, query)
 }
 
-func (s *store) DeleteGitHubConfig(ctx context.Context, id int64) error {
-	if err := s.fails["DeleteGitHubConfig"]; err != nil {
+func (s *store) DeleteConfig(ctx context.Context, id int64) error {
+	if err := s.fails["DeleteConfig"]; err != nil {
 		return err
 	}
-	return s.Store.DeleteGitHubConfig(ctx, id)
+	return s.Store.DeleteConfig(ctx, id)
 }
 
 // auditor remembers what it was told.
@@ -181,9 +181,9 @@ func (w *world) trust(t *testing.T, packages ...string) []int64 {
 	var ids []int64
 	for _, name := range packages {
 		config := trustpubtest.NewGitHubConfig(t, func(p *domain.GitHubConfigParams) { p.Package.Name = name })
-		stored, err := w.store.Store.CreateGitHubConfig(t.Context(), config, 5)
+		stored, err := w.store.Store.CreateConfig(t.Context(), config, 5)
 		require.NoError(t, err)
-		ids = append(ids, stored.ID())
+		ids = append(ids, stored.Common().ID)
 	}
 	return ids
 }

@@ -24,46 +24,50 @@ type Verifier interface {
 
 // ConfigFinder finds the configs that may trust a workload.
 type ConfigFinder interface {
-	// FindConfigs returns all configs of the claims' provider, issuer and
-	// repository (by domain.Repository.Key), in the order of their IDs. None is an
-	// empty slice and no error. It may return too much, as domain.Authorize checks
-	// every rule again, but never too little.
+	// FindConfigs returns all configs of the claims' provider, issuer and key
+	// (domain.Claims.Key), in the order of their IDs. Where there are none, it returns
+	// those of the provider and issuer that are pinned to the very IDs of the claims:
+	// their workload was renamed, and domain.Authorize says so. None is an empty slice
+	// and no error. It may return too much, as domain.Authorize checks every rule
+	// again, but never too little.
 	FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error)
 }
 
-// GitHubConfigStore keeps the publisher configs for GitHub Actions.
-type GitHubConfigStore interface {
-	// CreateGitHubConfig stores a new config and returns it with its ID, which is
-	// above zero and never used again, also after a deletion. When the package
-	// already has limit configs or an identical one (package, issuer, repository
-	// key, owner ID, workflow, environment key), it stores nothing and returns
-	// KindConflict with CodeTooManyConfigs or CodeDuplicateConfig; the duplicate
-	// goes first. Both checks and the insert are one atomic step.
-	CreateGitHubConfig(ctx context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error)
-	// GitHubConfig returns one config, or KindNotFound.
-	GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error)
-	// ListGitHubConfigs returns a page, oldest (lowest ID) first.
-	ListGitHubConfigs(ctx context.Context, query ListQuery) (GitHubConfigPage, error)
-	// DeleteGitHubConfig removes one config, or returns KindNotFound. From then on
-	// its grants are gone from every token (see TokenStore.FindToken).
-	DeleteGitHubConfig(ctx context.Context, id int64) error
+// ConfigStore keeps the publisher configs of all kinds.
+type ConfigStore interface {
+	// CreateConfig stores a new config and returns it with its ID, which is above zero,
+	// one no config of any kind has, and never used again, also after a deletion. When
+	// the package already has limit configs or an identical one
+	// (domain.Config.Identity), it stores nothing and returns KindConflict with
+	// CodeTooManyConfigs or CodeDuplicateConfig; the duplicate goes first. Both checks
+	// and the insert are one atomic step.
+	CreateConfig(ctx context.Context, config domain.Config, limit int) (domain.Config, error)
+	// Config returns one config, or KindNotFound.
+	Config(ctx context.Context, id int64) (domain.Config, error)
+	// ListConfigs returns a page, oldest (lowest ID) first.
+	ListConfigs(ctx context.Context, query ListQuery) (ConfigPage, error)
+	// DeleteConfig removes one config, or returns KindNotFound. From then on its grants
+	// are gone from every token (see TokenStore.FindToken).
+	DeleteConfig(ctx context.Context, id int64) error
 }
 
 // ListQuery selects a page of configs.
 type ListQuery struct {
 	// Package is whose configs to list; the zero value lists those of all packages.
 	Package domain.Package
+	// Kind is which configs to list; empty lists all.
+	Kind domain.ConfigKind
 	// After is the ID after which the page begins; 0 is the first page.
 	After int64
 	// Limit is the most configs on the page, above zero.
 	Limit int
 }
 
-// GitHubConfigPage is a page of configs.
-type GitHubConfigPage struct {
+// ConfigPage is a page of configs.
+type ConfigPage struct {
 	// Configs are the page's, by ascending ID.
-	Configs []domain.GitHubConfig
-	// Total counts the package's configs on all pages.
+	Configs []domain.Config
+	// Total counts the configs on all pages.
 	Total int
 	// More reports whether a further page follows.
 	More bool
@@ -81,7 +85,12 @@ type TokenStore interface {
 	// implementation finds out before it answers, by token.Hash, which belongs to
 	// this call alone; what it can't find out within ctx is an error other than
 	// CodeAlreadyUsed, and so is any other violation of a constraint.
-	SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error
+	//
+	// In the same step it pins configs: those that still exist are pinned to what the
+	// pin says, unless that has happened meanwhile with other IDs. Then nothing is
+	// stored, and the error is domain.PinnedMeanwhile. A config that is gone is left
+	// out, as its grants are.
+	SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error
 	// FindToken returns the token with that hash, or KindNotFound. Its Grants are
 	// only those whose config exists at that moment; when none is left it is still
 	// found, with no grants.

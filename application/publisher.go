@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,13 +18,15 @@ const MaxConfigsPerPackage = 5
 // PublisherConfig holds what a [PublisherService] needs. All fields are required
 // but where said otherwise.
 type PublisherConfig struct {
-	GitHub    GitHubConfigStore
+	Configs   ConfigStore
 	Ownership Ownership
 	Owners    OwnerLookup
 	Auditor   Auditor
-	// GitHubIssuers are the enabled GitHub issuers. A config can be made for these
-	// only; none means that none can be made.
-	GitHubIssuers []string
+	// Issuers are the enabled issuers by their provider. A config can be made for
+	// these only; none means that none can be made.
+	Issuers map[string][]string
+	// Definitions are those of the enabled providers whose configs are made of claims.
+	Definitions []domain.Definition
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -33,134 +36,203 @@ type PublisherService struct{ cfg PublisherConfig }
 
 // NewPublisherService checks cfg and returns the service.
 func NewPublisherService(cfg PublisherConfig) (*PublisherService, error) {
-	if cfg.GitHub == nil || cfg.Ownership == nil || cfg.Owners == nil || cfg.Auditor == nil || cfg.Now == nil {
-		return nil, errors.New("application: publisher service needs GitHub, Ownership, Owners, Auditor and Now")
+	if cfg.Configs == nil || cfg.Ownership == nil || cfg.Owners == nil || cfg.Auditor == nil || cfg.Now == nil {
+		return nil, errors.New("application: publisher service needs Configs, Ownership, Owners, Auditor and Now")
 	}
-	cfg.GitHubIssuers = slices.Clone(cfg.GitHubIssuers)
+	issuers := map[string][]string{}
+	for provider, all := range cfg.Issuers {
+		issuers[provider] = slices.Clone(all)
+	}
+	cfg.Issuers = issuers
+	cfg.Definitions = slices.Clone(cfg.Definitions)
 	return &PublisherService{cfg: cfg}, nil
 }
 
-// CreateGitHubConfig stores a new config. params.ID and params.CreatedAt are
-// ignored. An empty params.Issuer is the enabled GitHub issuer when there is one
-// only; a zero params.OwnerID is looked up at GitHub. Errors: KindInvalid for a
-// value that breaks a rule, an issuer that is not enabled or an unknown owner;
-// KindForbidden when the actor may not; KindConflict when there is an identical
-// config or the package has MaxConfigsPerPackage; KindUnavailable when GitHub or
-// the database can't answer.
-func (s *PublisherService) CreateGitHubConfig(ctx context.Context, actor Actor, params domain.GitHubConfigParams) (domain.GitHubConfig, error) {
-	config, err := s.createGitHubConfig(ctx, actor, params)
-	event := Event{Action: ActionCreateConfig, Actor: actor.ID, Err: err, Provider: domain.ProviderGitHub, ConfigID: config.ID()}
-	// A name that breaks the rules may be anything that a client pasted.
-	if pkg, invalid := domain.NewPackage(params.Package.Ecosystem, params.Package.Name); invalid == nil {
+// CreateConfig stores a new config. An empty issuer is the provider's enabled one
+// when there is one only; the ID of a GitHub owner that is zero is looked up at
+// GitHub. Errors: KindInvalid for a value that breaks a rule, an issuer that is not
+// enabled or an unknown owner; KindForbidden when the actor may not; KindConflict
+// when there is an identical config or the package has MaxConfigsPerPackage;
+// KindUnavailable when GitHub or the database can't answer.
+func (s *PublisherService) CreateConfig(ctx context.Context, actor Actor, params domain.ConfigParams) (domain.Config, error) {
+	config, err := s.createConfig(ctx, actor, params)
+	provider, _, pkg := params.About()
+	event := Event{Action: ActionCreateConfig, Actor: actor.ID, Err: err}
+	if config != nil {
+		event.ConfigID = config.Common().ID
+	}
+	// Names that break the rules may be anything that a client pasted.
+	if _, known := s.cfg.Issuers[provider]; known {
+		event.Provider = provider
+	}
+	if pkg, invalid := domain.NewPackage(pkg.Ecosystem, pkg.Name); invalid == nil {
 		event.Packages = []domain.Package{pkg}
 	}
 	s.cfg.Auditor.Record(ctx, event)
 	return config, err
 }
 
-func (s *PublisherService) createGitHubConfig(ctx context.Context, actor Actor, params domain.GitHubConfigParams) (domain.GitHubConfig, error) {
-	params.ID, params.CreatedAt = 0, s.cfg.Now().UTC()
-	issuer, err := s.chooseIssuer(params.Issuer)
+func (s *PublisherService) createConfig(ctx context.Context, actor Actor, params domain.ConfigParams) (domain.Config, error) {
+	provider, issuer, pkg := params.About()
+	issuer, err := s.chooseIssuer(provider, issuer)
 	if err != nil {
-		return domain.GitHubConfig{}, err
+		return nil, err
 	}
-	params.Issuer = issuer
+	params, err = s.complete(params.Fresh(issuer, s.cfg.Now().UTC()))
+	if err != nil {
+		return nil, err
+	}
 	// All rules are checked before anybody is asked for the owner's ID, so that a
 	// config that can't be made causes no outbound request.
-	lookUp := params.OwnerID == 0
-	if lookUp {
-		params.OwnerID = 1
-	}
-	config, err := domain.NewGitHubConfig(params)
+	config, err := withOwnerID(params, 1).Config()
 	if err != nil {
-		return domain.GitHubConfig{}, err
+		return nil, err
 	}
-	err = s.mayManage(ctx, actor, params.Package)
+	err = s.mayManage(ctx, actor, pkg)
 	if err != nil {
-		return domain.GitHubConfig{}, err
+		return nil, err
 	}
-	if lookUp {
-		params.OwnerID, err = s.cfg.Owners.OwnerID(ctx, params.Issuer, params.Owner)
+	if github, ok := params.(domain.GitHubConfigParams); ok && github.OwnerID == 0 {
+		ownerID, err := s.cfg.Owners.OwnerID(ctx, issuer, github.Owner)
 		if err != nil {
-			return domain.GitHubConfig{}, fmt.Errorf("look up owner: %w", err)
+			return nil, fmt.Errorf("look up owner: %w", err)
 		}
-		config, err = domain.NewGitHubConfig(params)
+		config, err = withOwnerID(params, ownerID).Config()
 		if err != nil {
-			return domain.GitHubConfig{}, err
+			return nil, err
 		}
 	}
-	stored, err := s.cfg.GitHub.CreateGitHubConfig(ctx, config, MaxConfigsPerPackage)
+	stored, err := s.cfg.Configs.CreateConfig(ctx, config, MaxConfigsPerPackage)
 	if err != nil {
-		return domain.GitHubConfig{}, fmt.Errorf("create github config: %w", storeError(err))
+		return nil, fmt.Errorf("create config: %w", storeError(err))
 	}
 	return stored, nil
 }
 
+// withOwnerID fills in the ID of a GitHub owner that was not given.
+func withOwnerID(params domain.ConfigParams, ownerID int64) domain.ConfigParams {
+	github, ok := params.(domain.GitHubConfigParams)
+	if !ok || github.OwnerID != 0 {
+		return params
+	}
+	github.OwnerID = ownerID
+	return github
+}
+
+// complete checks a config that is made of claims against its provider's definition.
+func (s *PublisherService) complete(params domain.ConfigParams) (domain.ConfigParams, error) {
+	claims, ok := params.(domain.ClaimsConfigParams)
+	if !ok {
+		return params, nil
+	}
+	i := slices.IndexFunc(s.cfg.Definitions, func(d domain.Definition) bool { return d.Name == claims.Provider })
+	if i < 0 {
+		return nil, domain.Invalid(domain.CodeInvalidConfig, "The provider %q has no publishers that are made of claims.", claims.Provider)
+	}
+	return s.cfg.Definitions[i].Complete(claims)
+}
+
 // chooseIssuer returns the issuer a new config belongs to.
-func (s *PublisherService) chooseIssuer(issuer string) (string, error) {
-	choices := strings.Join(s.cfg.GitHubIssuers, ", ")
+func (s *PublisherService) chooseIssuer(provider, issuer string) (string, error) {
+	issuers := s.cfg.Issuers[provider]
+	choices := strings.Join(issuers, ", ")
 	switch {
-	case len(s.cfg.GitHubIssuers) == 0:
-		return "", domain.Invalid(domain.CodeInvalidConfig, "No GitHub issuer is enabled here, so no GitHub publisher can be configured.")
-	case issuer == "" && len(s.cfg.GitHubIssuers) == 1:
-		return s.cfg.GitHubIssuers[0], nil
+	case len(issuers) == 0:
+		return "", domain.Invalid(domain.CodeInvalidConfig, "No %s issuer is enabled here, so no such publisher can be configured. Enabled are: %s.", providerTitle(provider), s.enabled())
+	case issuer == "" && len(issuers) == 1:
+		return issuers[0], nil
 	case issuer == "":
-		return "", domain.Invalid(domain.CodeInvalidConfig, "Several GitHub issuers are enabled here. Name the one that the publisher belongs to: %s.", choices)
-	case !slices.Contains(s.cfg.GitHubIssuers, issuer):
-		return "", domain.Invalid(domain.CodeInvalidConfig, "The issuer %q is not an enabled GitHub issuer. Name one of: %s.", issuer, choices)
+		return "", domain.Invalid(domain.CodeInvalidConfig, "Several %s issuers are enabled here. Name the one that the publisher belongs to: %s.", providerTitle(provider), choices)
+	case !slices.Contains(issuers, issuer):
+		return "", domain.Invalid(domain.CodeInvalidConfig, "The issuer %q is not an enabled %s issuer. Name one of: %s.", issuer, providerTitle(provider), choices)
 	}
 	return issuer, nil
 }
 
-// ListGitHubConfigs returns a page of a package's configs, oldest first. A
-// query.Package is required: an actor owns packages, not the registry.
-func (s *PublisherService) ListGitHubConfigs(ctx context.Context, actor Actor, query ListQuery) (GitHubConfigPage, error) {
+func (s *PublisherService) enabled() string {
+	if len(s.cfg.Issuers) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(s.cfg.Issuers)), ", ")
+}
+
+// providerTitle is how a sentence calls a provider.
+func providerTitle(provider string) string {
+	switch provider {
+	case domain.ProviderGitHub:
+		return "GitHub"
+	case domain.ProviderGitLab:
+		return "GitLab"
+	}
+	return fmt.Sprintf("%q", provider)
+}
+
+// ListConfigs returns a page of a package's configs, oldest first. A query.Package
+// is required: an actor owns packages, not the registry.
+func (s *PublisherService) ListConfigs(ctx context.Context, actor Actor, query ListQuery) (ConfigPage, error) {
 	pkg, err := domain.NewPackage(query.Package.Ecosystem, query.Package.Name)
 	if err != nil {
-		return GitHubConfigPage{}, err
+		return ConfigPage{}, err
 	}
 	err = s.mayManage(ctx, actor, pkg)
 	if err != nil {
-		return GitHubConfigPage{}, err
+		return ConfigPage{}, err
 	}
-	page, err := s.cfg.GitHub.ListGitHubConfigs(ctx, query)
+	page, err := s.cfg.Configs.ListConfigs(ctx, query)
 	if err != nil {
-		return GitHubConfigPage{}, fmt.Errorf("list github configs: %w", storeError(err))
+		return ConfigPage{}, fmt.Errorf("list configs: %w", storeError(err))
 	}
 	return page, nil
 }
 
-// DeleteGitHubConfig removes a config, and with it the grants that unexpired
-// tokens have from it. An unknown ID is KindNotFound.
-func (s *PublisherService) DeleteGitHubConfig(ctx context.Context, actor Actor, id int64) error {
-	config, err := s.deleteGitHubConfig(ctx, actor, id)
-	event := Event{Action: ActionDeleteConfig, Actor: actor.ID, Err: err, Provider: domain.ProviderGitHub, ConfigID: id}
-	if config.ID() != 0 {
-		event.Packages = []domain.Package{config.Package()}
+// Selection names a config to delete.
+type Selection struct {
+	// ID is the config's number.
+	ID int64
+	// Kind and Package are what the caller takes the config for: another is not found.
+	// Empty and the zero value are any.
+	Kind    domain.ConfigKind
+	Package domain.Package
+}
+
+// DeleteConfig removes a config, and with it the grants that unexpired tokens have
+// from it. An unknown one is KindNotFound.
+func (s *PublisherService) DeleteConfig(ctx context.Context, actor Actor, selection Selection) error {
+	config, err := s.deleteConfig(ctx, actor, selection)
+	event := Event{Action: ActionDeleteConfig, Actor: actor.ID, Err: err, ConfigID: selection.ID}
+	if config != nil {
+		event.Provider, event.Packages = config.Common().Provider, []domain.Package{config.Common().Package}
 	}
 	s.cfg.Auditor.Record(ctx, event)
 	return err
 }
 
-func (s *PublisherService) deleteGitHubConfig(ctx context.Context, actor Actor, id int64) (domain.GitHubConfig, error) {
+func (s *PublisherService) deleteConfig(ctx context.Context, actor Actor, selection Selection) (domain.Config, error) {
 	// Whoever is nobody must not learn which IDs exist.
 	err := authenticated(actor)
 	if err != nil {
-		return domain.GitHubConfig{}, err
+		return nil, err
 	}
-	config, err := s.cfg.GitHub.GitHubConfig(ctx, id)
+	config, err := s.cfg.Configs.Config(ctx, selection.ID)
 	if err != nil {
-		return domain.GitHubConfig{}, fmt.Errorf("find github config: %w", storeError(err))
+		return nil, fmt.Errorf("find config: %w", storeError(err))
 	}
-	err = s.mayManage(ctx, actor, config.Package())
-	if err != nil {
-		return domain.GitHubConfig{}, err
+	if !selection.names(config) {
+		return nil, fmt.Errorf("find config: %w", domain.ConfigNotFound(selection.ID))
 	}
-	err = s.cfg.GitHub.DeleteGitHubConfig(ctx, id)
+	err = s.mayManage(ctx, actor, config.Common().Package)
 	if err != nil {
-		return domain.GitHubConfig{}, fmt.Errorf("delete github config: %w", storeError(err))
+		return nil, err
+	}
+	err = s.cfg.Configs.DeleteConfig(ctx, selection.ID)
+	if err != nil {
+		return nil, fmt.Errorf("delete config: %w", storeError(err))
 	}
 	return config, nil
+}
+
+func (s Selection) names(config domain.Config) bool {
+	return (s.Kind == "" || s.Kind == domain.ConfigKindFor(config.Common().Provider)) && (s.Package == domain.Package{} || s.Package == config.Common().Package)
 }
 
 // mayManage refuses a caller that nobody authenticated before it asks the port, so

@@ -13,15 +13,15 @@ import (
 func TestListShowsAPackagesConfigsToWhoMayManageThem(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer)
 	for _, workflow := range []string{"a.yml", "b.yml", "c.yml"} {
-		_, err := r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = workflow }))
+		_, err := r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = workflow }))
 		require.NoError(t, err)
 	}
 
-	page, err := r.ListGitHubConfigs(t.Context(), ferris, application.ListQuery{Package: cargo("demo"), After: 1, Limit: 1})
+	page, err := r.ListConfigs(t.Context(), ferris, application.ListQuery{Package: cargo("demo"), After: 1, Limit: 1})
 
 	require.NoError(t, err)
 	require.Len(t, page.Configs, 1)
-	require.Equal(t, "b.yml", page.Configs[0].WorkflowFilename())
+	require.Equal(t, "b.yml", page.Configs[0].(domain.GitHubConfig).WorkflowFilename())
 	require.Equal(t, 3, page.Total)
 	require.True(t, page.More)
 }
@@ -40,7 +40,7 @@ func TestListRefuses(t *testing.T) {
 		{"nobody authenticated", application.Actor{}, cargo("demo"), nil, domain.KindUnauthenticated, domain.CodeUnauthenticated},
 		{"somebody else", application.Actor{ID: "mallory"}, cargo("demo"), nil, domain.KindForbidden, domain.CodeForbidden},
 		{"a package of somebody else", ferris, cargo("foreign"), nil, domain.KindForbidden, domain.CodeForbidden},
-		{"a store that is down", ferris, cargo("demo"), func(r *registry) { r.store.fails["ListGitHubConfigs"] = errDown }, domain.KindUnavailable, domain.CodeStoreUnavailable},
+		{"a store that is down", ferris, cargo("demo"), func(r *registry) { r.store.fails["ListConfigs"] = errDown }, domain.KindUnavailable, domain.CodeStoreUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestListRefuses(t *testing.T) {
 				tt.prepare(r)
 			}
 
-			page, err := r.ListGitHubConfigs(t.Context(), tt.actor, application.ListQuery{Package: tt.pkg, Limit: 10})
+			page, err := r.ListConfigs(t.Context(), tt.actor, application.ListQuery{Package: tt.pkg, Limit: 10})
 
 			requireError(t, err, tt.kind, tt.code)
 			require.Zero(t, page)
@@ -59,18 +59,18 @@ func TestListRefuses(t *testing.T) {
 
 func TestDeleteRemovesTheConfigAndIsAudited(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer)
-	config, err := r.CreateGitHubConfig(t.Context(), ferris, params())
+	config, err := r.CreateConfig(t.Context(), ferris, params())
 	require.NoError(t, err)
 	r.auditor.events = nil
 
-	require.NoError(t, r.DeleteGitHubConfig(t.Context(), ferris, config.ID()))
+	require.NoError(t, r.DeleteConfig(t.Context(), ferris, application.Selection{ID: config.Common().ID}))
 
 	require.Zero(t, r.stored(t, cargo("demo")))
 	require.Equal(t, application.Event{
-		Action: application.ActionDeleteConfig, Actor: "ferris", Packages: []domain.Package{cargo("demo")}, Provider: "github", ConfigID: config.ID(),
+		Action: application.ActionDeleteConfig, Actor: "ferris", Packages: []domain.Package{cargo("demo")}, Provider: "github", ConfigID: config.Common().ID,
 	}, r.auditor.only(t))
 
-	requireError(t, r.DeleteGitHubConfig(t.Context(), ferris, config.ID()), domain.KindNotFound, domain.CodeNotFound)
+	requireError(t, r.DeleteConfig(t.Context(), ferris, application.Selection{ID: config.Common().ID}), domain.KindNotFound, domain.CodeNotFound)
 }
 
 func TestDeleteRefusesAndLeavesTheConfig(t *testing.T) {
@@ -83,20 +83,20 @@ func TestDeleteRefusesAndLeavesTheConfig(t *testing.T) {
 	}{
 		{"nobody authenticated", application.Actor{}, "", domain.KindUnauthenticated, domain.CodeUnauthenticated},
 		{"somebody else", application.Actor{ID: "mallory"}, "", domain.KindForbidden, domain.CodeForbidden},
-		{"a store that can't read", ferris, "GitHubConfig", domain.KindUnavailable, domain.CodeStoreUnavailable},
-		{"a store that can't delete", ferris, "DeleteGitHubConfig", domain.KindUnavailable, domain.CodeStoreUnavailable},
+		{"a store that can't read", ferris, "Config", domain.KindUnavailable, domain.CodeStoreUnavailable},
+		{"a store that can't delete", ferris, "DeleteConfig", domain.KindUnavailable, domain.CodeStoreUnavailable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRegistry(t, trustpubtest.Issuer)
-			config, err := r.CreateGitHubConfig(t.Context(), ferris, params())
+			config, err := r.CreateConfig(t.Context(), ferris, params())
 			require.NoError(t, err)
 			r.auditor.events = nil
 			if tt.fails != "" {
 				r.store.fails[tt.fails] = errDown
 			}
 
-			err = r.DeleteGitHubConfig(t.Context(), tt.actor, config.ID())
+			err = r.DeleteConfig(t.Context(), tt.actor, application.Selection{ID: config.Common().ID})
 
 			requireError(t, err, tt.kind, tt.code)
 			require.Equal(t, 1, r.stored(t, cargo("demo")))
@@ -107,12 +107,12 @@ func TestDeleteRefusesAndLeavesTheConfig(t *testing.T) {
 
 func TestNobodyUnauthenticatedLearnsWhichConfigsExist(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer)
-	_, err := r.CreateGitHubConfig(t.Context(), ferris, params())
+	_, err := r.CreateConfig(t.Context(), ferris, params())
 	require.NoError(t, err)
 	r.ownership.asked = 0
 
 	for _, id := range []int64{1, 2} {
-		err := r.DeleteGitHubConfig(t.Context(), application.Actor{}, id)
+		err := r.DeleteConfig(t.Context(), application.Actor{}, application.Selection{ID: id})
 		requireError(t, err, domain.KindUnauthenticated, domain.CodeUnauthenticated)
 	}
 	require.Zero(t, r.ownership.asked)

@@ -79,14 +79,15 @@ func newRegistry(t *testing.T, issuers ...string) *registry {
 
 func (r *registry) config(issuers ...string) application.PublisherConfig {
 	return application.PublisherConfig{
-		GitHub: r.store, Ownership: r.ownership, Owners: r.owners, Auditor: r.auditor, GitHubIssuers: issuers, Now: trustpubtest.Now,
+		Configs: r.store, Ownership: r.ownership, Owners: r.owners, Auditor: r.auditor, Now: trustpubtest.Now,
+		Issuers: map[string][]string{domain.ProviderGitHub: issuers},
 	}
 }
 
 // stored counts the configs of a package.
 func (r *registry) stored(t *testing.T, pkg domain.Package) int {
 	t.Helper()
-	page, err := r.store.Store.ListGitHubConfigs(t.Context(), application.ListQuery{Package: pkg, Limit: 1})
+	page, err := r.store.Store.ListConfigs(t.Context(), application.ListQuery{Package: pkg, Limit: 1})
 	require.NoError(t, err)
 	return page.Total
 }
@@ -104,18 +105,18 @@ func params(changes ...func(*domain.GitHubConfigParams)) domain.GitHubConfigPara
 func TestCreateStoresTheConfigForTheOnlyIssuer(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer)
 
-	config, err := r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) {
+	config, err := r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) {
 		p.ID, p.CreatedAt = 99, time.Unix(0, 0) // A client's, which are not taken over.
 	}))
 
 	require.NoError(t, err)
-	require.Equal(t, trustpubtest.Issuer, config.Issuer())
-	require.Zero(t, r.store.created.ID(), "the store is asked for an ID")
-	require.Equal(t, int64(1), config.ID())
-	require.Equal(t, trustpubtest.Now(), config.CreatedAt())
-	require.Equal(t, int64(65), config.OwnerID())
+	require.Equal(t, trustpubtest.Issuer, config.Common().Issuer)
+	require.Zero(t, r.store.created.Common().ID, "the store is asked for an ID")
+	require.Equal(t, int64(1), config.Common().ID)
+	require.Equal(t, trustpubtest.Now(), config.Common().CreatedAt)
+	require.Equal(t, int64(65), config.(domain.GitHubConfig).OwnerID())
 	require.Empty(t, r.owners.asked, "the owner's ID was given")
-	stored, err := r.store.GitHubConfig(t.Context(), 1)
+	stored, err := r.store.Config(t.Context(), 1)
 	require.NoError(t, err)
 	require.Equal(t, config, stored)
 	event := r.auditor.only(t)
@@ -127,11 +128,11 @@ func TestCreateStoresTheConfigForTheOnlyIssuer(t *testing.T) {
 func TestCreateLooksUpTheOwnerAtTheConfigsOwnIssuer(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer, enterprise)
 
-	config, err := r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.OwnerID, p.Issuer = 0, enterprise }))
+	config, err := r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.OwnerID, p.Issuer = 0, enterprise }))
 
 	require.NoError(t, err)
-	require.Equal(t, int64(1065), config.OwnerID())
-	require.Equal(t, enterprise, config.Issuer())
+	require.Equal(t, int64(1065), config.(domain.GitHubConfig).OwnerID())
+	require.Equal(t, enterprise, config.Common().Issuer)
 	require.Equal(t, []string{enterprise + " octo-org"}, r.owners.asked)
 }
 
@@ -169,11 +170,11 @@ func TestCreateRefusesBeforeAnybodyIsAskedForTheOwner(t *testing.T) {
 				tt.change(&p)
 			}
 
-			config, err := r.CreateGitHubConfig(t.Context(), tt.actor, p)
+			config, err := r.CreateConfig(t.Context(), tt.actor, p)
 
 			requireError(t, err, tt.kind, tt.code)
 			require.Contains(t, domain.MessageOf(err), tt.says)
-			require.Zero(t, config)
+			require.Nil(t, config)
 			require.Empty(t, r.owners.asked)
 			require.Zero(t, r.stored(t, p.Package))
 			event := r.auditor.only(t)
@@ -202,7 +203,7 @@ func TestCreateRefusesForWhatItLearnsAfterwards(t *testing.T) {
 			}, nil, domain.KindUnavailable, domain.CodeOwnerLookupUnavailable,
 		},
 		{
-			"the store is down", func(r *registry) { r.store.fails["CreateGitHubConfig"] = errDown },
+			"the store is down", func(r *registry) { r.store.fails["CreateConfig"] = errDown },
 			nil, domain.KindUnavailable, domain.CodeStoreUnavailable,
 		},
 		{
@@ -219,7 +220,7 @@ func TestCreateRefusesForWhatItLearnsAfterwards(t *testing.T) {
 				tt.change(&p)
 			}
 
-			_, err := r.CreateGitHubConfig(t.Context(), ferris, p)
+			_, err := r.CreateConfig(t.Context(), ferris, p)
 
 			requireError(t, err, tt.kind, tt.code)
 			require.Zero(t, r.stored(t, p.Package))
@@ -234,7 +235,7 @@ func TestAnOwnerLookupThatReturnsNonsenseMakesNoConfig(t *testing.T) {
 	service, err := application.NewPublisherService(cfg)
 	require.NoError(t, err)
 
-	_, err = service.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.OwnerID = 0 }))
+	_, err = service.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.OwnerID = 0 }))
 
 	requireError(t, err, domain.KindInvalid, domain.CodeInvalidConfig)
 }
@@ -247,15 +248,15 @@ func (nonsense) OwnerID(context.Context, string, string) (int64, error) { return
 func TestAPackageHasFiveConfigsAtMostAndNoTwoAlike(t *testing.T) {
 	r := newRegistry(t, trustpubtest.Issuer)
 	for _, workflow := range []string{"a.yml", "b.yml", "c.yml", "d.yml", "e.yml"} {
-		_, err := r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = workflow }))
+		_, err := r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = workflow }))
 		require.NoError(t, err)
 	}
 
-	_, err := r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = "f.yml" }))
+	_, err := r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename = "f.yml" }))
 	requireError(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
-	_, err = r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename, p.Owner = "a.yml", "OCTO-ORG" }))
+	_, err = r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.WorkflowFilename, p.Owner = "a.yml", "OCTO-ORG" }))
 	requireError(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
-	_, err = r.CreateGitHubConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.Package = cargo("other") }))
+	_, err = r.CreateConfig(t.Context(), ferris, params(func(p *domain.GitHubConfigParams) { p.Package = cargo("other") }))
 	require.NoError(t, err)
 }
 
@@ -264,7 +265,7 @@ func TestNewPublisherServiceFailsOnAnIncompleteConfig(t *testing.T) {
 		name   string
 		change func(*application.PublisherConfig)
 	}{
-		{"no store", func(c *application.PublisherConfig) { c.GitHub = nil }},
+		{"no store", func(c *application.PublisherConfig) { c.Configs = nil }},
 		{"no ownership", func(c *application.PublisherConfig) { c.Ownership = nil }},
 		{"no owner look-up", func(c *application.PublisherConfig) { c.Owners = nil }},
 		{"no auditor", func(c *application.PublisherConfig) { c.Auditor = nil }},
@@ -290,8 +291,8 @@ func TestThePublisherServiceKeepsIssuersOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	issuers[0] = "https://evil.example"
 
-	config, err := service.CreateGitHubConfig(t.Context(), ferris, params())
+	config, err := service.CreateConfig(t.Context(), ferris, params())
 
 	require.NoError(t, err)
-	require.Equal(t, trustpubtest.Issuer, config.Issuer())
+	require.Equal(t, trustpubtest.Issuer, config.Common().Issuer)
 }

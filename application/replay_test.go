@@ -94,6 +94,6 @@ func TestAReplayInsideTheLeewayAfterTheSweeperRanIsRefused(t *testing.T) {
 func trustCI(t *testing.T, store *memory.Store, ci *issuer.Issuer) {
 	t.Helper()
 	config := trustpubtest.NewGitHubConfig(t, func(p *domain.GitHubConfigParams) { p.Issuer = ci.URL() })
-	_, err := store.CreateGitHubConfig(t.Context(), config, 1)
+	_, err := store.CreateConfig(t.Context(), config, 1)
 	require.NoError(t, err)
 }

@@ -57,7 +57,7 @@ func TestATokenThatIsNoGoodIsUnauthenticatedWithoutSayingWhy(t *testing.T) {
 		}},
 		{"left without its config", func(t *testing.T, w *world, ids []int64, s domain.Secret) string {
 			t.Helper()
-			require.NoError(t, w.store.Store.DeleteGitHubConfig(t.Context(), ids[0]))
+			require.NoError(t, w.store.Store.DeleteConfig(t.Context(), ids[0]))
 			return s.Reveal()
 		}},
 		{"unknown", func(t *testing.T, _ *world, _ []int64, _ domain.Secret) string {
@@ -91,7 +91,7 @@ func TestATokenLosesThePackageOfADeletedConfigAlone(t *testing.T) {
 	ids := w.trust(t, "a", "b")
 	issued := w.issue(t)
 
-	require.NoError(t, w.store.Store.DeleteGitHubConfig(t.Context(), ids[0]))
+	require.NoError(t, w.store.Store.DeleteConfig(t.Context(), ids[0]))
 
 	_, err := w.tokens.Verify(t.Context(), issued.Secret.Reveal(), cargo("a"))
 	requireError(t, err, domain.KindForbidden, domain.CodePackageNotCovered)

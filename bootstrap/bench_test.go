@@ -145,7 +145,7 @@ func benchmarkExchange(b *testing.B, verifier application.Verifier, store bootst
 	b.Helper()
 	config, err := domain.NewGitHubConfig(demoParams(issuerURL))
 	require.NoError(b, err)
-	_, err = store.CreateGitHubConfig(b.Context(), config, 1)
+	_, err = store.CreateConfig(b.Context(), config, 1)
 	require.NoError(b, err)
 	prefix, err := domain.NewTokenPrefix(domain.DefaultTokenPrefix)
 	require.NoError(b, err)

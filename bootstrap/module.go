@@ -52,7 +52,7 @@ func Module(settings Settings) fx.Option {
 // Store is what a database adapter does for trustpub.
 type Store interface {
 	application.ConfigFinder
-	application.GitHubConfigStore
+	application.ConfigStore
 	application.TokenStore
 	application.ExpiredRemover
 }
@@ -63,7 +63,7 @@ type Store interface {
 func ProvideStore(constructor any) fx.Option {
 	return fx.Provide(fx.Annotate(constructor,
 		fx.As(new(application.ConfigFinder)),
-		fx.As(new(application.GitHubConfigStore)),
+		fx.As(new(application.ConfigStore)),
 		fx.As(new(application.TokenStore)),
 		fx.As(new(application.ExpiredRemover)),
 	))
@@ -97,17 +97,13 @@ type Verifiers func(audience string) (application.Verifier, error)
 // fresh while the application runs.
 func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (Verifiers, error) {
 	var sources []oidc.Source
-	for _, issuer := range settings.githubIssuers() {
-		provider, err := github.New(issuer)
+	for _, setting := range settings.Providers {
+		source, keys, err := settings.newSource(setting, logger)
 		if err != nil {
-			return nil, fmt.Errorf("provider github at %s: %w", issuer, err)
-		}
-		keys, err := oidc.NewRemoteKeySet(oidc.RemoteKeySetConfig{Issuer: issuer, Algorithms: provider.Algorithms(), Logger: logger, Now: time.Now})
-		if err != nil {
-			return nil, fmt.Errorf("key set of %s: %w", issuer, err)
+			return nil, err
 		}
 		runWhileStarted(lc, keys.Run)
-		sources = append(sources, oidc.Source{Provider: provider, Keys: keys})
+		sources = append(sources, source)
 	}
 	if len(sources) == 0 {
 		logger.WarnContext(context.Background(), "no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
@@ -137,7 +133,7 @@ func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(l
 // elsewhere. A base URL that was set is that of the enabled issuers, of github.com
 // only when it is the only one.
 func newOwnerLookup(settings Settings) application.OwnerLookup {
-	issuers := settings.githubIssuers()
+	issuers := settings.issuers()[domain.ProviderGitHub]
 	isSet := settings.GitHubAPIURL != githubapi.DefaultURL
 	apis := map[string]string{}
 	for _, issuer := range issuers {
@@ -198,10 +194,10 @@ func newTokenService(settings Settings, tokens application.TokenStore, auditor a
 	})
 }
 
-func newPublisherService(settings Settings, configs application.GitHubConfigStore, ownership application.Ownership, owners application.OwnerLookup, auditor application.Auditor) (*application.PublisherService, error) {
+func newPublisherService(settings Settings, configs application.ConfigStore, ownership application.Ownership, owners application.OwnerLookup, auditor application.Auditor) (*application.PublisherService, error) {
 	return application.NewPublisherService(application.PublisherConfig{
-		GitHub: configs, Ownership: ownership, Owners: owners, Auditor: auditor,
-		GitHubIssuers: settings.githubIssuers(), Now: time.Now,
+		Configs: configs, Ownership: ownership, Owners: owners, Auditor: auditor,
+		Issuers: settings.issuers(), Definitions: settings.Definitions, Now: time.Now,
 	})
 }
 
@@ -242,6 +238,6 @@ func runWhileStarted(lc fx.Lifecycle, run func(context.Context)) {
 
 // NewPublisherService makes the service alone, as the operator, for the command
 // line.
-func NewPublisherService(settings Settings, configs application.GitHubConfigStore, logger *slog.Logger) (*application.PublisherService, error) {
+func NewPublisherService(settings Settings, configs application.ConfigStore, logger *slog.Logger) (*application.PublisherService, error) {
 	return newPublisherService(settings, configs, newOwnership(), newOwnerLookup(settings), newAuditor(logger))
 }

@@ -6,14 +6,12 @@ import (
 	"maps"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 
 	"github.com/trustpub/trustpub/adapters/oidc"
-	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -25,7 +23,7 @@ type Settings struct {
 	Listen        string            `env:"TRUSTPUB_LISTEN"              envDefault:"127.0.0.1:8080"         flag:"listen"              usage:"address of the public HTTP API"`
 	DatabaseURL   DatabaseURL       `env:"DATABASE_URL"                 envDefault:"sqlite:trustpub.db"     flag:"database-url"        usage:"postgres://... or sqlite:PATH; sqlite::memory: is a throw-away database"`
 	Migrate       MigrateMode       `env:"TRUSTPUB_MIGRATE"             envDefault:"auto"                   flag:"migrate"             usage:"auto brings the schema up to date at the start, off refuses to start on a schema that is not current"`
-	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, or github=ISSUER for a GitHub Enterprise; empty refuses every exchange"`
+	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, gitlab, or NAME=ISSUER for an issuer of their own; empty refuses every exchange"`
 	Protocols     []Protocol        `env:"TRUSTPUB_PROTOCOLS"           envDefault:"cratesio,oauth"         flag:"protocols"           usage:"comma-separated wire protocols to speak: cratesio, oauth"`
 	DomainName    string            `env:"DOMAIN_NAME"                  envDefault:"crates.io"              flag:"domain-name"         usage:"the registry's public domain name"`
 	Audience      string            `env:"TRUSTPUB_AUDIENCE"                                                flag:"audience"            usage:"the aud that an ID token must carry; the domain name when not set"`
@@ -39,6 +37,9 @@ type Settings struct {
 	GitHubAPIURL  string            `env:"TRUSTPUB_GITHUB_API_URL"      envDefault:"https://api.github.com" flag:"github-api-url"      usage:"where an owner's numeric ID is looked up when a publisher is created without one"`
 	LogFormat     LogFormat         `env:"TRUSTPUB_LOG_FORMAT"                                              flag:"log-format"          usage:"json or text; not set, text on a terminal and json elsewhere"`
 	LogLevel      LogLevel          `env:"TRUSTPUB_LOG_LEVEL"           envDefault:"info"                   flag:"log-level"           usage:"debug, info, warn or error"`
+
+	// Definitions are those of the providers that need no code.
+	Definitions []domain.Definition `env:"-"`
 
 	// AudienceAssumed reports that neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME was
 	// set, so that ID tokens are expected to be made for the default domain name.
@@ -79,6 +80,10 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 		return Settings{}, err
 	}
 	settings.RegistryToken, err = credential("TRUSTPUB_REGISTRY_TOKEN", settings.RegistryToken, settings.RegistryFile)
+	if err != nil {
+		return Settings{}, err
+	}
+	err = settings.completeProviders()
 	if err != nil {
 		return Settings{}, err
 	}
@@ -125,46 +130,5 @@ func (s Settings) validate() error {
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}
 	}
-	issuers := s.githubIssuers()
-	slices.Sort(issuers)
-	if len(slices.Compact(issuers)) < len(s.Providers) {
-		return &SettingError{"TRUSTPUB_PROVIDERS", "an issuer is enabled twice; name each once"}
-	}
-	return nil
-}
-
-// githubIssuers returns the issuers of the enabled GitHub providers.
-func (s Settings) githubIssuers() []string {
-	var issuers []string
-	for _, p := range s.Providers {
-		if p.Kind == domain.ProviderGitHub {
-			issuers = append(issuers, p.Issuer)
-		}
-	}
-	return issuers
-}
-
-// ProviderSetting enables one OIDC provider.
-type ProviderSetting struct {
-	// Kind is the CI system, such as domain.ProviderGitHub.
-	Kind string
-	// Issuer is the issuer URL; that of the public service unless set.
-	Issuer string
-}
-
-// UnmarshalText reads NAME or NAME=ISSUER.
-func (p *ProviderSetting) UnmarshalText(text []byte) error {
-	kind, issuer, hasIssuer := strings.Cut(strings.TrimSpace(string(text)), "=")
-	if kind != domain.ProviderGitHub {
-		return badValue("%q is no provider known here; use github or github=ISSUER, separated by commas", kind)
-	}
-	if !hasIssuer {
-		issuer = github.DefaultIssuer
-	}
-	err := domain.ValidateIssuer(issuer)
-	if err != nil {
-		return badValue("%s Use %s=https://HOST/PATH.", domain.MessageOf(err), kind)
-	}
-	*p = ProviderSetting{Kind: kind, Issuer: issuer}
 	return nil
 }

@@ -53,6 +53,22 @@ func (c RawClaims) Text(name string) (string, bool) {
 	return "", false
 }
 
+// maxDetail is the longest value in bytes that is recorded.
+const maxDetail = 1024
+
+// Details returns the named claims as text, for the audit record and introspection,
+// without those that are absent, of another form or longer than 1 KiB.
+func (c RawClaims) Details(names []string) map[string]string {
+	details := make(map[string]string, len(names))
+	for _, name := range names {
+		value, ok := c.Text(name)
+		if ok && len(value) <= maxDetail {
+			details[name] = value
+		}
+	}
+	return details
+}
+
 // Registered are the claims that every provider's ID token has (RFC 7519 section
 // 4.1), as the verifier found and checked them.
 type Registered struct {
@@ -76,15 +92,29 @@ type Registered struct {
 type Workload struct {
 	// Provider is the kind of CI system: "github".
 	Provider string
-	// Repository is where the job's code and workflow come from.
+	// Repository is where the job's code and workflow come from; the zero value where
+	// the provider does not say it in these words, and has Key and Source instead.
 	Repository Repository
-	// OwnerID and RepositoryID are the provider's immutable IDs, which a renamed or
-	// re-registered account does not inherit.
-	OwnerID, RepositoryID string
+	// Key is what configs for the workload are looked up by; empty is the repository's.
+	Key string
+	// Source names the workload in a refusal; empty is the repository.
+	Source string
+	// OwnerID is the provider's immutable ID of the repository's owner.
+	OwnerID string
+	// IDs are the immutable IDs, by the provider's names, that a config is pinned to
+	// at its first exchange. An account or a repository that was deleted and made
+	// again does not inherit them.
+	IDs map[string]string
 	// Workflow is the file that defines the job.
 	Workflow string
+	// ReusableWorkflow is the reusable workflow that the job's steps come from, or the
+	// zero value.
+	ReusableWorkflow WorkflowRef
 	// Environment is the deployment environment the job runs in; empty for none.
 	Environment string
+	// Facts are the values of the claims that a [ClaimsConfig] is matched on, by the
+	// provider's names.
+	Facts map[string][]string
 	// Details are the claims worth keeping for the audit record and for
 	// introspection, by the provider's own names.
 	Details map[string]string
@@ -104,10 +134,12 @@ func NewClaims(r Registered, w Workload) (Claims, error) {
 	switch {
 	case r.Issuer == "", r.JWTID == "", r.AcceptableUntil.IsZero():
 		return Claims{}, errors.New("domain: claims without issuer, jti or expiry")
-	case w.Provider == "", w.Repository == Repository{}, w.OwnerID == "", w.Workflow == "":
-		return Claims{}, errors.New("domain: claims without provider, repository, owner ID or workflow")
+	case w.Provider == "":
+		return Claims{}, errors.New("domain: claims without provider")
+	case w.Key == "" && (w.Repository == Repository{} || w.OwnerID == "" || w.Workflow == ""):
+		return Claims{}, errors.New("domain: claims without repository, owner ID or workflow")
 	}
-	w.Details = maps.Clone(w.Details)
+	w.Details, w.IDs, w.Facts = maps.Clone(w.Details), maps.Clone(w.IDs), maps.Clone(w.Facts)
 	return Claims{registered: r, workload: w}, nil
 }
 
@@ -129,9 +161,33 @@ func (c Claims) Repository() Repository { return c.workload.Repository }
 // OwnerID returns the provider's immutable ID of the repository's owner.
 func (c Claims) OwnerID() string { return c.workload.OwnerID }
 
-// RepositoryID returns the provider's immutable ID of the repository; empty where
-// it has none.
-func (c Claims) RepositoryID() string { return c.workload.RepositoryID }
+// Key returns what configs for the workload are looked up by.
+func (c Claims) Key() string {
+	if c.workload.Key != "" {
+		return c.workload.Key
+	}
+	return c.workload.Repository.Key()
+}
+
+// Source names the workload in a refusal: the repository, or what its provider has
+// instead.
+func (c Claims) Source() string {
+	if c.workload.Source != "" {
+		return c.workload.Source
+	}
+	return c.workload.Repository.String()
+}
+
+// IDs returns a copy of the immutable IDs that a config is pinned to.
+func (c Claims) IDs() map[string]string { return maps.Clone(c.workload.IDs) }
+
+// Fact returns the values of a claim that a [ClaimsConfig] is matched on; none where
+// the ID token lacks it. They must not be changed.
+func (c Claims) Fact(name string) []string { return c.workload.Facts[name] }
+
+// ReusableWorkflow returns the reusable workflow that the job's steps come from, or
+// the zero value.
+func (c Claims) ReusableWorkflow() WorkflowRef { return c.workload.ReusableWorkflow }
 
 // Workflow returns the file that defines the job.
 func (c Claims) Workflow() string { return c.workload.Workflow }

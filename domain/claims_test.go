@@ -103,7 +103,9 @@ func TestNewClaimsKeepsWhatItWasGiven(t *testing.T) {
 	require.Equal(t, w.Provider, claims.Provider())
 	require.Equal(t, w.Repository, claims.Repository())
 	require.Equal(t, w.OwnerID, claims.OwnerID())
-	require.Equal(t, w.RepositoryID, claims.RepositoryID())
+	require.Equal(t, w.IDs, claims.IDs())
+	require.Equal(t, "octo-org/octo-repo", claims.Key())
+	require.Equal(t, "octo-org/octo-repo", claims.Source())
 	require.Equal(t, w.Workflow, claims.Workflow())
 	require.Equal(t, w.Environment, claims.Environment())
 	require.Equal(t, w.Details, claims.Details())
@@ -138,7 +140,7 @@ func TestNewClaimsFailsWithoutAValueThatADecisionRestsOn(t *testing.T) {
 
 func TestNewClaimsDoesWithoutWhatIsOnlyRecorded(t *testing.T) {
 	r, w := parts()
-	r.Subject, w.RepositoryID, w.Environment, w.Details = "", "", "", nil
+	r.Subject, w.IDs, w.Environment, w.Details = "", nil, "", nil
 
 	claims, err := domain.NewClaims(r, w)
 
@@ -183,7 +185,7 @@ func parts() (domain.Registered, domain.Workload) {
 	}
 	w := domain.Workload{
 		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
-		OwnerID: "65", RepositoryID: "74", Workflow: "release.yml", Environment: "production",
+		OwnerID: "65", IDs: map[string]string{"repository_id": "74"}, Workflow: "release.yml", Environment: "production",
 		Details: map[string]string{"sha": "f00d"},
 	}
 	return r, w

@@ -69,16 +69,26 @@ const (
 	CodeMissingClaim Code = "missing_claim"
 	// CodeInvalidClaim is a claim that is present but has no acceptable form.
 	CodeInvalidClaim Code = "invalid_claim"
+	// CodeForbiddenClaim is a claim with a value under which a job of that provider never publishes.
+	CodeForbiddenClaim Code = "forbidden_claim"
 	// CodeUnsupportedEvent is a workflow trigger under which untrusted code may run.
 	CodeUnsupportedEvent Code = "unsupported_event"
 	// CodeNoPublisher is a repository for which no publisher config exists.
 	CodeNoPublisher Code = "no_publisher"
+	// CodeRepositoryRenamed is a repository whose configs were made for its former name.
+	CodeRepositoryRenamed Code = "repository_renamed"
 	// CodeOwnerIDMismatch is a repository owner whose account is not the configured one.
 	CodeOwnerIDMismatch Code = "owner_id_mismatch"
+	// CodePinnedIDMismatch is an immutable ID other than the one that the config was pinned to at its first exchange.
+	CodePinnedIDMismatch Code = "pinned_id_mismatch"
 	// CodeWorkflowMismatch is a workflow file that no config of the repository names.
 	CodeWorkflowMismatch Code = "workflow_mismatch"
+	// CodeReusableWorkflowMismatch is a reusable workflow that no config of the workflow names.
+	CodeReusableWorkflowMismatch Code = "reusable_workflow_mismatch"
 	// CodeEnvironmentMismatch is an environment that no config of the workflow accepts.
 	CodeEnvironmentMismatch Code = "environment_mismatch"
+	// CodeClaimMismatch is a claim of a provider without kind of its own whose value no config accepts.
+	CodeClaimMismatch Code = "claim_mismatch"
 	// CodeAlreadyUsed is an ID token that was exchanged before.
 	CodeAlreadyUsed Code = "already_used"
 	// CodeStoreUnavailable is a database that can't answer, or whose answer is unknown.

@@ -10,6 +10,13 @@ func AlreadyUsed() *Error {
 	return Refuse(CodeAlreadyUsed, "The ID token was exchanged before. Each can be exchanged once: ask the CI provider for a new one.")
 }
 
+// PinnedMeanwhile is the verdict on an exchange during which another one has pinned
+// the same config: [KindUnavailable], as the next try finds out whether its
+// workload is the same.
+func PinnedMeanwhile() *Error {
+	return Unavailable(CodeStoreUnavailable, nil, "The publisher is in its first exchange with another job at this moment. Try again in a few seconds.")
+}
+
 // TokenNotFound is the verdict on the hash of no token that is kept:
 // [KindNotFound].
 func TokenNotFound() *Error {

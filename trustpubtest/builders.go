@@ -31,7 +31,7 @@ func NewClaims(tb testing.TB, changes ...func(*domain.Registered, *domain.Worklo
 	}
 	w := domain.Workload{
 		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
-		OwnerID: "65", RepositoryID: "74", Workflow: "release.yml",
+		OwnerID: "65", Workflow: "release.yml",
 		Details: map[string]string{"repository": "octo-org/octo-repo", "run_id": "1234567890"},
 	}
 	for _, change := range changes {
@@ -58,11 +58,45 @@ func NewGitHubConfig(tb testing.TB, changes ...func(*domain.GitHubConfigParams))
 	return config
 }
 
+// NewGitLabConfig returns a config by which the package cargo/demo trusts the
+// pipelines of a GitLab project, after the changes.
+func NewGitLabConfig(tb testing.TB, changes ...func(*domain.GitLabConfigParams)) domain.GitLabConfig {
+	tb.Helper()
+	params := domain.GitLabConfigParams{
+		CreatedAt: Now(), Package: domain.Package{Ecosystem: "cargo", Name: "demo"}, Issuer: "https://gitlab.com",
+		Namespace: "octo-group/tools", Project: "octo-project", WorkflowFilepath: ".gitlab-ci.yml",
+	}
+	for _, change := range changes {
+		change(&params)
+	}
+	config, err := domain.NewGitLabConfig(params)
+	require.NoError(tb, err)
+	return config
+}
+
+// NewClaimsConfig returns a config by which the package cargo/demo trusts the
+// workloads of one Buildkite pipeline, after the changes.
+func NewClaimsConfig(tb testing.TB, changes ...func(*domain.ClaimsConfigParams)) domain.ClaimsConfig {
+	tb.Helper()
+	params := domain.ClaimsConfigParams{
+		CreatedAt: Now(), Package: domain.Package{Ecosystem: "cargo", Name: "demo"},
+		Provider: "buildkite", Issuer: "https://agent.buildkite.com",
+		Key: "sha256:octo", Source: "organization_slug=octo, pipeline_slug=release",
+		Claims: map[string][]string{"organization_slug": {"octo"}, "pipeline_slug": {"release"}, "build_branch": {"main"}},
+	}
+	for _, change := range changes {
+		change(&params)
+	}
+	config, err := domain.NewClaimsConfig(params)
+	require.NoError(tb, err)
+	return config
+}
+
 // NewToken returns a new token for claims that the configs justify.
-func NewToken(claims domain.Claims, configs ...domain.GitHubConfig) domain.AccessToken {
+func NewToken(claims domain.Claims, configs ...domain.Config) domain.AccessToken {
 	var grants []domain.Grant
 	for _, c := range configs {
-		grants = append(grants, c.Grant())
+		grants = append(grants, c.Common().Grant())
 	}
 	return domain.Mint(sha256.Sum256([]byte(rand.Text())), grants, claims, Now(), domain.DefaultTokenTTL)
 }

@@ -15,7 +15,7 @@ import (
 // Store is what a database adapter implements.
 type Store interface {
 	application.ConfigFinder
-	application.GitHubConfigStore
+	application.ConfigStore
 	application.TokenStore
 	application.ExpiredRemover
 }
@@ -45,6 +45,14 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	run("an ID is never used again", testConfigIDs)
 	run("a missing config is not found", testMissingConfig)
 	run("configs are listed page by page, oldest first", testListConfigs)
+
+	run("configs of all kinds are found again with all their values", testKindsRoundTrip)
+	run("configs of all kinds share their IDs, the limit and the list", testKindsTogether)
+	run("a workload finds configs of its own provider, issuer and key", testFindKinds)
+	run("configs are pinned together with the token, both or neither", testPins)
+	run("a config that was pinned to other IDs meanwhile stops the token", testPinnedMeanwhile)
+	run("a config that is gone is not pinned, and stops nothing", testPinOfDeletedConfig)
+	run("a workload whose name changed finds what is pinned to its IDs", testFindRenamed)
 
 	run("a token is found again with all its values", testTokenRoundTrip)
 	run("an unknown token is not found", testUnknownToken)
@@ -83,16 +91,16 @@ func TestSharedStore(t *testing.T, stores ...Store) {
 
 func create(t *testing.T, s Store, changes ...func(*domain.GitHubConfigParams)) domain.GitHubConfig {
 	t.Helper()
-	stored, err := s.CreateGitHubConfig(t.Context(), NewGitHubConfig(t, changes...), application.MaxConfigsPerPackage)
+	stored, err := s.CreateConfig(t.Context(), NewGitHubConfig(t, changes...), application.MaxConfigsPerPackage)
 	require.NoError(t, err)
-	return stored
+	return stored.(domain.GitHubConfig)
 }
 
 // save stores a new token for the claims and returns it.
-func save(t *testing.T, s Store, claims domain.Claims, configs ...domain.GitHubConfig) domain.AccessToken {
+func save(t *testing.T, s Store, claims domain.Claims, configs ...domain.Config) domain.AccessToken {
 	t.Helper()
 	token := NewToken(claims, configs...)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI(), nil))
 	return token
 }
 
@@ -135,14 +143,14 @@ func testEndedContext(t *testing.T, s Store) {
 
 	_, err := s.FindConfigs(ended, claims)
 	requireFault(t, err)
-	_, err = s.CreateGitHubConfig(ended, NewGitHubConfig(t, inPackage("other")), 1)
+	_, err = s.CreateConfig(ended, NewGitHubConfig(t, inPackage("other")), 1)
 	requireFault(t, err)
-	_, err = s.GitHubConfig(ended, config.ID())
+	_, err = s.Config(ended, config.ID())
 	requireFault(t, err)
-	_, err = s.ListGitHubConfigs(ended, application.ListQuery{Limit: 1})
+	_, err = s.ListConfigs(ended, application.ListQuery{Limit: 1})
 	requireFault(t, err)
-	requireFault(t, s.DeleteGitHubConfig(ended, config.ID()))
-	requireFault(t, s.SaveToken(ended, token, claims.UsedJTI()))
+	requireFault(t, s.DeleteConfig(ended, config.ID()))
+	requireFault(t, s.SaveToken(ended, token, claims.UsedJTI(), nil))
 	_, err = s.FindToken(ended, saved.Hash)
 	requireFault(t, err)
 	_, err = s.RevokeToken(ended, saved.Hash, Now())
@@ -150,12 +158,12 @@ func testEndedContext(t *testing.T, s Store) {
 	_, err = s.RemoveExpired(ended, Now().AddDate(1, 0, 0), 10)
 	requireFault(t, err)
 
-	page, err := s.ListGitHubConfigs(t.Context(), application.ListQuery{Limit: 10})
+	page, err := s.ListConfigs(t.Context(), application.ListQuery{Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, 1, page.Total)
 	found, err := s.FindToken(t.Context(), saved.Hash)
 	require.NoError(t, err)
 	requireToken(t, saved, found)
 	requireNoToken(t, s, token.Hash)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()), "the jti must not have been spent")
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI(), nil), "the jti must not have been spent")
 }

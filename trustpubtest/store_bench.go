@@ -15,21 +15,21 @@ import (
 // configs of a repository among those of a hundred, and saving a token, by one caller
 // and by several at once; and, for the use of a token, finding it.
 func BenchmarkStore(b *testing.B, s Store) {
-	var config domain.GitHubConfig
+	var config domain.Config
 	for i := range 100 {
 		var err error
-		config, err = s.CreateGitHubConfig(b.Context(), NewGitHubConfig(b, func(p *domain.GitHubConfigParams) {
+		config, err = s.CreateConfig(b.Context(), NewGitHubConfig(b, func(p *domain.GitHubConfigParams) {
 			p.Package.Name, p.Repository = "p"+strconv.Itoa(i), "r"+strconv.Itoa(i)
 		}), 1)
 		require.NoError(b, err)
 	}
-	claims := NewClaims(b, func(_ *domain.Registered, w *domain.Workload) { w.Repository = config.Repository() })
+	claims := NewClaims(b, func(_ *domain.Registered, w *domain.Workload) { w.Key = config.Common().Key })
 	var count atomic.Int64
 	save := func() (domain.TokenHash, error) {
 		token, jti := NewToken(claims, config), claims.UsedJTI()
 		jti.ID = strconv.FormatInt(count.Add(1), 10)
 		token.Hash = sha256.Sum256([]byte(jti.ID))
-		return token.Hash, s.SaveToken(b.Context(), token, jti)
+		return token.Hash, s.SaveToken(b.Context(), token, jti, nil)
 	}
 	hash, err := save()
 	require.NoError(b, err)

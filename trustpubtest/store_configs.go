@@ -1,32 +1,35 @@
 package trustpubtest
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
 
-// requireConfig asserts all values of a config.
-func requireConfig(t require.TestingT, want, got domain.GitHubConfig) {
-	require.Empty(t, cmp.Diff(want, got, cmp.AllowUnexported(domain.GitHubConfig{})))
+// requireConfig asserts all values of a config, of whatever kind.
+func requireConfig(t require.TestingT, want, got domain.Config) {
+	unexportedToo := cmp.Exporter(func(reflect.Type) bool { return true })
+	require.Empty(t, cmp.Diff(want, got, unexportedToo, cmpopts.EquateEmpty()))
 }
 
 // requireConfigs asserts the page or the answer in its order, by the IDs.
-func requireConfigs[C domain.Config](t require.TestingT, want []domain.GitHubConfig, got []C, hint ...any) {
+func requireConfigs[W, G domain.Config](t require.TestingT, want []W, got []G, hint ...any) {
 	require.Equal(t, ids(want), ids(got), hint...)
 }
 
 func ids[C domain.Config](configs []C) []int64 {
 	var numbers []int64
 	for _, c := range configs {
-		numbers = append(numbers, c.Grant().ConfigID)
+		numbers = append(numbers, c.Common().ID)
 	}
 	return numbers
 }
@@ -51,20 +54,21 @@ func testConfigRoundTrip(t *testing.T, s Store) {
 			*p = domain.GitHubConfigParams{
 				CreatedAt: Now(), Package: domain.Package{Ecosystem: "npm", Name: "@Scope/x"},
 				Issuer: "https://ghes.example/_services/token", Owner: "OCTO-Org", Repository: "Re.po_-1", OwnerID: 1 << 62,
-				WorkflowFilename: "a@b ü.yaml", Environment: &name,
+				WorkflowFilename: "a@b ü.yaml", Environment: &name, Pinned: map[string]string{"repository_id": "74"},
+				WorkflowRepository: "Octo-Org/Shared_1", ReusableWorkflowFilename: "b@c ü.yml",
 			}
 		},
 	} {
 		config := create(t, s, change)
 		require.Positive(t, config.ID())
 
-		found, err := s.GitHubConfig(t.Context(), config.ID())
+		found, err := s.Config(t.Context(), config.ID())
 
 		require.NoError(t, err)
 		requireConfig(t, config, found)
 		withID := func(p *domain.GitHubConfigParams) { p.ID = config.ID() }
 		requireConfig(t, NewGitHubConfig(t, change, withID), found)
-		require.Equal(t, time.UTC, found.CreatedAt().Location())
+		require.Equal(t, time.UTC, found.Common().CreatedAt.Location())
 	}
 }
 
@@ -96,10 +100,10 @@ func testFindConfigs(t *testing.T, s Store) {
 	require.Empty(t, findConfigs(t, s, func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://unknown.example" }))
 	require.Empty(t, findConfigs(t, s, func(_ *domain.Registered, w *domain.Workload) { w.Provider = "other" }))
 
-	require.NoError(t, s.DeleteGitHubConfig(t.Context(), second.ID()))
+	require.NoError(t, s.DeleteConfig(t.Context(), second.ID()))
 	found := findConfigs(t, s)
 	requireConfigs(t, []domain.GitHubConfig{first, third}, found)
-	requireConfig(t, first, found[0].(domain.GitHubConfig))
+	requireConfig(t, first, found[0])
 }
 
 // TestFindsNothingElse checks that a store finds no configs of other repositories,
@@ -157,7 +161,7 @@ func testDuplicateConfig(t *testing.T, s Store) {
 		NewGitHubConfig(t, environment("prod"), otherCase),
 	} {
 		for _, limit := range []int{application.MaxConfigsPerPackage, 2} {
-			_, err := s.CreateGitHubConfig(t.Context(), config, limit)
+			_, err := s.CreateConfig(t.Context(), config, limit)
 			requireError(t, err, domain.KindConflict, domain.CodeDuplicateConfig)
 		}
 	}
@@ -181,12 +185,12 @@ func testConfigLimit(t *testing.T, s Store) {
 	for i := range application.MaxConfigsPerPackage {
 		last = create(t, s, workflow(strconv.Itoa(i)+".yml"))
 	}
-	_, err := s.CreateGitHubConfig(t.Context(), NewGitHubConfig(t), application.MaxConfigsPerPackage)
+	_, err := s.CreateConfig(t.Context(), NewGitHubConfig(t), application.MaxConfigsPerPackage)
 	requireError(t, err, domain.KindConflict, domain.CodeTooManyConfigs)
 
 	create(t, s, inPackage("other"))
 	create(t, s, func(p *domain.GitHubConfigParams) { p.Package.Ecosystem = "npm" })
-	require.NoError(t, s.DeleteGitHubConfig(t.Context(), last.ID()))
+	require.NoError(t, s.DeleteConfig(t.Context(), last.ID()))
 	create(t, s)
 }
 
@@ -196,17 +200,17 @@ func testConfigIDs(t *testing.T, s Store) {
 		config := create(t, s)
 		require.Greater(t, config.ID(), last)
 		last = config.ID()
-		require.NoError(t, s.DeleteGitHubConfig(t.Context(), config.ID()))
+		require.NoError(t, s.DeleteConfig(t.Context(), config.ID()))
 	}
 }
 
 func testMissingConfig(t *testing.T, s Store) {
 	deleted := create(t, s).ID()
-	require.NoError(t, s.DeleteGitHubConfig(t.Context(), deleted))
+	require.NoError(t, s.DeleteConfig(t.Context(), deleted))
 	for _, id := range []int64{deleted, deleted + 1, 0, -1} {
-		_, err := s.GitHubConfig(t.Context(), id)
+		_, err := s.Config(t.Context(), id)
 		requireError(t, err, domain.KindNotFound, domain.CodeNotFound)
-		requireError(t, s.DeleteGitHubConfig(t.Context(), id), domain.KindNotFound, domain.CodeNotFound)
+		requireError(t, s.DeleteConfig(t.Context(), id), domain.KindNotFound, domain.CodeNotFound)
 	}
 }
 
@@ -234,7 +238,7 @@ func testListConfigs(t *testing.T, s Store) {
 		{"all packages", application.ListQuery{Limit: 100}, all, 6, false},
 		{"all packages, first page", application.ListQuery{Limit: 5}, demo, 6, true},
 	} {
-		page, err := s.ListGitHubConfigs(t.Context(), test.query)
+		page, err := s.ListConfigs(t.Context(), test.query)
 		require.NoError(t, err, test.name)
 		requireConfigs(t, test.want, page.Configs, test.name)
 		require.Equal(t, test.total, page.Total, test.name)

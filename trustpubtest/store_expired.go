@@ -15,20 +15,20 @@ func testRemoveExpired(t *testing.T, s Store) {
 	moment := Now().Add(domain.DefaultTokenTTL)
 	token := NewToken(NewClaims(t), config) // It expires at that moment.
 	jti := domain.UsedJTI{Issuer: Issuer, ID: "a", ExpiresAt: moment}
-	require.NoError(t, s.SaveToken(t.Context(), token, jti))
+	require.NoError(t, s.SaveToken(t.Context(), token, jti, nil))
 
 	removed, err := s.RemoveExpired(t.Context(), moment, 10)
 	require.NoError(t, err)
 	require.Zero(t, removed, "what expires at the moment itself stays")
 	_, err = s.FindToken(t.Context(), token.Hash)
 	require.NoError(t, err)
-	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(NewClaims(t), config), jti))
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(NewClaims(t), config), jti, nil))
 
 	removed, err = s.RemoveExpired(t.Context(), moment.Add(time.Millisecond), 10)
 	require.NoError(t, err)
 	require.Equal(t, 2, removed)
 	requireNoToken(t, s, token.Hash)
-	_, err = s.GitHubConfig(t.Context(), config.ID())
+	_, err = s.Config(t.Context(), config.ID())
 	require.NoError(t, err, "a config never expires")
 }
 

@@ -20,7 +20,7 @@ type model struct {
 	t       *testing.T
 	store   Store
 	pkg     string
-	configs map[int64]domain.GitHubConfig
+	configs map[int64]domain.Config
 	tokens  map[domain.TokenHash]domain.AccessToken
 	spent   map[domain.UsedJTI]domain.TokenHash
 }
@@ -33,7 +33,7 @@ func testModel(t *testing.T, s Store) {
 		run++
 		m := &model{
 			t: t, store: s, pkg: fmt.Sprintf("run%d", run),
-			configs: map[int64]domain.GitHubConfig{},
+			configs: map[int64]domain.Config{},
 			tokens:  map[domain.TokenHash]domain.AccessToken{},
 			spent:   map[domain.UsedJTI]domain.TokenHash{},
 		}
@@ -50,11 +50,12 @@ func (m *model) create(r *rapid.T) {
 	name := rapid.SampledFrom([]string{"a.yml", "A.yml", "b.yml"}).Draw(r, "workflow")
 	env := rapid.SampledFrom([]string{"prod", "PROD", "test"}).Draw(r, "environment")
 	config := NewGitHubConfig(m.t, inPackage(m.pkg), workflow(name), environment(env))
-	same := func(c domain.GitHubConfig) bool {
+	same := func(other domain.Config) bool {
+		c := other.(domain.GitHubConfig)
 		return c.WorkflowFilename() == name && c.EnvironmentKey() == config.EnvironmentKey()
 	}
 
-	stored, err := m.store.CreateGitHubConfig(m.t.Context(), config, limit)
+	stored, err := m.store.CreateConfig(m.t.Context(), config, limit)
 	switch {
 	case slices.ContainsFunc(slices.Collect(maps.Values(m.configs)), same):
 		requireError(r, err, domain.KindConflict, domain.CodeDuplicateConfig)
@@ -62,8 +63,9 @@ func (m *model) create(r *rapid.T) {
 		requireError(r, err, domain.KindConflict, domain.CodeTooManyConfigs)
 	default:
 		require.NoError(r, err)
-		require.NotContains(r, m.configs, stored.ID())
-		m.configs[stored.ID()] = stored
+		id := stored.Common().ID
+		require.NotContains(r, m.configs, id)
+		m.configs[id] = stored
 	}
 }
 
@@ -81,7 +83,7 @@ func (m *model) save(r *rapid.T) {
 		token = m.tokens[winner]
 	}
 
-	err := m.store.SaveToken(m.t.Context(), token, jti)
+	err := m.store.SaveToken(m.t.Context(), token, jti, nil)
 	if spent && !repeat {
 		requireAlreadyUsed(r, err)
 		return
@@ -108,14 +110,14 @@ func (m *model) remove(r *rapid.T) {
 		return
 	}
 	config := rapid.SampledFrom(m.sortedConfigs()).Draw(r, "removed")
-	require.NoError(r, m.store.DeleteGitHubConfig(m.t.Context(), config.ID()))
-	delete(m.configs, config.ID())
+	require.NoError(r, m.store.DeleteConfig(m.t.Context(), config.Common().ID))
+	delete(m.configs, config.Common().ID)
 }
 
 // check compares all configs and tokens of the run.
 func (m *model) check(r *rapid.T) {
 	query := application.ListQuery{Package: domain.Package{Ecosystem: "cargo", Name: m.pkg}, Limit: 100}
-	page, err := m.store.ListGitHubConfigs(m.t.Context(), query)
+	page, err := m.store.ListConfigs(m.t.Context(), query)
 	require.NoError(r, err)
 	requireConfigs(r, m.sortedConfigs(), page.Configs)
 
@@ -130,6 +132,6 @@ func (m *model) check(r *rapid.T) {
 	}
 }
 
-func (m *model) sortedConfigs() []domain.GitHubConfig {
-	return slices.SortedFunc(maps.Values(m.configs), func(a, b domain.GitHubConfig) int { return cmp.Compare(a.ID(), b.ID()) })
+func (m *model) sortedConfigs() []domain.Config {
+	return slices.SortedFunc(maps.Values(m.configs), func(a, b domain.Config) int { return cmp.Compare(a.Common().ID, b.Common().ID) })
 }

@@ -52,7 +52,7 @@ func testRace(t *testing.T, stores ...Store) {
 	}
 
 	errs := race(calls, stores, func(i int, s Store) error {
-		return s.SaveToken(t.Context(), tokens[i], claims.UsedJTI())
+		return s.SaveToken(t.Context(), tokens[i], claims.UsedJTI(), nil)
 	})
 
 	require.Equal(t, 1, successes(t, errs, domain.KindRefused, domain.CodeAlreadyUsed))
@@ -74,13 +74,13 @@ func testConfigLimitRace(t *testing.T, stores ...Store) {
 	}
 
 	errs := race(len(configs), stores, func(i int, s Store) error {
-		_, err := s.CreateGitHubConfig(t.Context(), configs[i], application.MaxConfigsPerPackage)
+		_, err := s.CreateConfig(t.Context(), configs[i], application.MaxConfigsPerPackage)
 		return err
 	})
 
 	made := successes(t, errs, domain.KindConflict, domain.CodeTooManyConfigs)
 	require.Equal(t, application.MaxConfigsPerPackage, made)
-	page, err := stores[0].ListGitHubConfigs(t.Context(), application.ListQuery{Package: configs[0].Package(), Limit: 100})
+	page, err := stores[0].ListConfigs(t.Context(), application.ListQuery{Package: configs[0].Package(), Limit: 100})
 	require.NoError(t, err)
 	require.Equal(t, made, page.Total)
 }
@@ -89,7 +89,7 @@ func testDuplicateRace(t *testing.T, stores ...Store) {
 	config := NewGitHubConfig(t, inPackage("popular"))
 
 	errs := race(20, stores, func(_ int, s Store) error {
-		_, err := s.CreateGitHubConfig(t.Context(), config, application.MaxConfigsPerPackage)
+		_, err := s.CreateConfig(t.Context(), config, application.MaxConfigsPerPackage)
 		return err
 	})
 
@@ -123,7 +123,7 @@ func testSeenByAll(t *testing.T, stores ...Store) {
 		config := create(t, s, inPackage("seen"))
 		claims := NewClaims(t)
 		token := save(t, s, claims, config)
-		requireAlreadyUsed(t, next.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI()))
+		requireAlreadyUsed(t, next.SaveToken(t.Context(), NewToken(claims, config), claims.UsedJTI(), nil))
 		for _, other := range stores {
 			found, err := other.FindConfigs(t.Context(), claims)
 			require.NoError(t, err)
@@ -133,7 +133,7 @@ func testSeenByAll(t *testing.T, stores ...Store) {
 		revoked, err := next.RevokeToken(t.Context(), token.Hash, Now())
 		require.NoError(t, err)
 		require.True(t, revoked)
-		require.NoError(t, next.DeleteGitHubConfig(t.Context(), config.ID()))
+		require.NoError(t, next.DeleteConfig(t.Context(), config.ID()))
 		for _, other := range stores {
 			found, err := other.FindToken(t.Context(), token.Hash)
 			require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 )
 
 func testTokenRoundTrip(t *testing.T, s Store) {
-	var configs []domain.GitHubConfig
+	var configs []domain.Config
 	for i := range 4 {
 		name := inPackage("p" + strconv.Itoa(i))
 		configs = append(configs, create(t, s, name), create(t, s, name, environment("prod")))
@@ -36,7 +36,7 @@ func testTokenRoundTrip(t *testing.T, s Store) {
 		requireToken(t, token, found)
 		require.Equal(t, time.UTC, found.IssuedAt.Location())
 		require.Equal(t, time.UTC, found.ExpiresAt.Location())
-		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
+		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI(), nil))
 	}
 }
 
@@ -76,8 +76,8 @@ func testJTIPerIssuer(t *testing.T, s Store) {
 		{Issuer: Issuer + "J", ID: "ti"},
 	} {
 		jti.ExpiresAt = claims.UsedJTI().ExpiresAt
-		require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti), "%q is another", jti)
-		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), jti))
+		require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti, nil), "%q is another", jti)
+		requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), jti, nil))
 	}
 }
 
@@ -85,7 +85,7 @@ func testSecondToken(t *testing.T, s Store) {
 	claims := NewClaims(t)
 	first, second := save(t, s, claims), NewToken(claims)
 
-	requireAlreadyUsed(t, s.SaveToken(t.Context(), second, claims.UsedJTI()))
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), second, claims.UsedJTI(), nil))
 
 	requireNoToken(t, s, second.Hash)
 	found, err := s.FindToken(t.Context(), first.Hash)
@@ -97,22 +97,22 @@ func testExpiredRecord(t *testing.T, s Store) {
 	claims := NewClaims(t)
 	jti := claims.UsedJTI()
 	jti.ExpiresAt = time.Unix(1, 0)
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti))
+	require.NoError(t, s.SaveToken(t.Context(), NewToken(claims), jti, nil))
 
-	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI(), nil))
 }
 
 func testRepeatedSave(t *testing.T, s Store) {
 	claims := NewClaims(t)
 	token := save(t, s, claims, create(t, s))
 	for range 3 {
-		require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+		require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI(), nil))
 	}
 
 	found, err := s.FindToken(t.Context(), token.Hash)
 	require.NoError(t, err)
 	requireToken(t, token, found)
-	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI(), nil))
 }
 
 func testTakenHash(t *testing.T, s Store) {
@@ -121,12 +121,12 @@ func testTakenHash(t *testing.T, s Store) {
 	taken := NewToken(second)
 	taken.Hash = token.Hash
 
-	requireFault(t, s.SaveToken(t.Context(), taken, second.UsedJTI()))
+	requireFault(t, s.SaveToken(t.Context(), taken, second.UsedJTI(), nil))
 
 	found, err := s.FindToken(t.Context(), token.Hash)
 	require.NoError(t, err)
 	requireToken(t, token, found)
-	require.NoError(t, s.SaveToken(t.Context(), NewToken(second), second.UsedJTI()), "the jti must not have been spent")
+	require.NoError(t, s.SaveToken(t.Context(), NewToken(second), second.UsedJTI(), nil), "the jti must not have been spent")
 }
 
 func testRevoke(t *testing.T, s Store) {
@@ -150,15 +150,15 @@ func testRevoke(t *testing.T, s Store) {
 	found, err = s.FindToken(t.Context(), other.Hash)
 	require.NoError(t, err)
 	requireToken(t, other, found)
-	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI()))
+	requireAlreadyUsed(t, s.SaveToken(t.Context(), NewToken(claims), claims.UsedJTI(), nil))
 }
 
 func testDeletedConfig(t *testing.T, s Store) {
-	configs := []domain.GitHubConfig{create(t, s), create(t, s, environment("prod")), create(t, s, inPackage("other"))}
+	configs := []domain.Config{create(t, s), create(t, s, environment("prod")), create(t, s, inPackage("other"))}
 	token := save(t, s, NewClaims(t), configs...)
 
 	for i, config := range configs {
-		require.NoError(t, s.DeleteGitHubConfig(t.Context(), config.ID()))
+		require.NoError(t, s.DeleteConfig(t.Context(), config.Common().ID))
 		found, err := s.FindToken(t.Context(), token.Hash)
 		require.NoError(t, err)
 		want := token
@@ -169,7 +169,7 @@ func testDeletedConfig(t *testing.T, s Store) {
 
 func testDeletedBeforeSave(t *testing.T, s Store) {
 	config := create(t, s)
-	require.NoError(t, s.DeleteGitHubConfig(t.Context(), config.ID()))
+	require.NoError(t, s.DeleteConfig(t.Context(), config.ID()))
 	token := save(t, s, NewClaims(t), config)
 	again := create(t, s) // The same values under another ID.
 	require.NotEqual(t, config.ID(), again.ID())
@@ -186,7 +186,7 @@ func testForeignGrant(t *testing.T, s Store) {
 	foreign := token.Grants[0]
 	foreign.Provider = "other"
 	token.Grants = append(token.Grants, foreign)
-	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI()))
+	require.NoError(t, s.SaveToken(t.Context(), token, claims.UsedJTI(), nil))
 
 	found, err := s.FindToken(t.Context(), token.Hash)
 

@@ -3,10 +3,13 @@ package httpapi_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/adapters/memory"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -22,19 +25,16 @@ func (v verdicts) Verify(_ context.Context, idToken string) (domain.Claims, erro
 	return verdict()
 }
 
-// store keeps everything in memory, and fails with down when that is set.
+// store is the store in memory, which fails with down when that is set.
 type store struct {
-	mu      sync.Mutex
-	down    error
-	lastID  int64
-	configs []domain.GitHubConfig
-	tokens  map[domain.TokenHash]domain.AccessToken
-	used    map[domain.UsedJTI]bool
+	*memory.Store
+
+	mu     sync.Mutex
+	down   error
+	tokens int // How many were saved.
 }
 
-func newStore() *store {
-	return &store{tokens: map[domain.TokenHash]domain.AccessToken{}, used: map[domain.UsedJTI]bool{}}
-}
+func newStore() *store { return &store{Store: memory.New()} }
 
 func (s *store) fail(err error) {
 	s.mu.Lock()
@@ -42,149 +42,78 @@ func (s *store) fail(err error) {
 	s.down = err
 }
 
-func (s *store) lock() (unlock func(), err error) {
+func (s *store) err() error {
 	s.mu.Lock()
-	return s.mu.Unlock, s.down
+	defer s.mu.Unlock()
+	return s.down
 }
 
-func (s *store) FindConfigs(_ context.Context, claims domain.Claims) ([]domain.Config, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	var found []domain.Config
-	for i := range s.configs {
-		c := s.configs[i]
-		if c.Issuer() == claims.Issuer() && c.Repository().Key() == claims.Repository().Key() {
-			found = append(found, c)
-		}
-	}
-	return found, err
+// configs returns how many configs there are.
+func (s *store) configs(t *testing.T) int {
+	t.Helper()
+	page, err := s.Store.ListConfigs(t.Context(), application.ListQuery{Limit: 1})
+	require.NoError(t, err)
+	return page.Total
 }
 
-func (s *store) CreateGitHubConfig(_ context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	if err != nil {
-		return domain.GitHubConfig{}, err
+func (s *store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
+	found, err := s.Store.FindConfigs(ctx, claims)
+	return found, errors.Join(s.err(), err)
+}
+
+func (s *store) CreateConfig(ctx context.Context, config domain.Config, limit int) (domain.Config, error) {
+	if err := s.err(); err != nil {
+		return nil, err
 	}
-	count := 0
-	for i := range s.configs {
-		c := s.configs[i]
-		if c.Package() != config.Package() {
-			continue
-		}
-		count++
-		if c.Repository().Key() == config.Repository().Key() && c.WorkflowFilename() == config.WorkflowFilename() && c.EnvironmentKey() == config.EnvironmentKey() {
-			return domain.GitHubConfig{}, &domain.Error{Kind: domain.KindConflict, Code: domain.CodeDuplicateConfig, Message: "There is an identical publisher."}
-		}
+	return s.Store.CreateConfig(ctx, config, limit)
+}
+
+func (s *store) Config(ctx context.Context, id int64) (domain.Config, error) {
+	if err := s.err(); err != nil {
+		return nil, err
 	}
-	if count >= limit {
-		return domain.GitHubConfig{}, &domain.Error{Kind: domain.KindConflict, Code: domain.CodeTooManyConfigs, Message: "The package has all the publishers that it may have."}
+	return s.Store.Config(ctx, id)
+}
+
+func (s *store) ListConfigs(ctx context.Context, query application.ListQuery) (application.ConfigPage, error) {
+	if err := s.err(); err != nil {
+		return application.ConfigPage{}, err
 	}
-	s.lastID++
-	params := domain.GitHubConfigParams{
-		ID: s.lastID, CreatedAt: config.CreatedAt(), Package: config.Package(), Issuer: config.Issuer(),
-		Owner: config.Repository().Owner, Repository: config.Repository().Name, OwnerID: config.OwnerID(),
-		WorkflowFilename: config.WorkflowFilename(),
+	return s.Store.ListConfigs(ctx, query)
+}
+
+func (s *store) DeleteConfig(ctx context.Context, id int64) error {
+	if err := s.err(); err != nil {
+		return err
 	}
-	if environment, ok := config.Environment(); ok {
-		params.Environment = &environment
+	return s.Store.DeleteConfig(ctx, id)
+}
+
+func (s *store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
+	if err := s.err(); err != nil {
+		return err
 	}
-	stored, err := domain.NewGitHubConfig(params)
+	err := s.Store.SaveToken(ctx, token, jti, pins)
 	if err == nil {
-		s.configs = append(s.configs, stored)
+		s.mu.Lock()
+		s.tokens++
+		s.mu.Unlock()
 	}
-	return stored, err
+	return err
 }
 
-func (s *store) find(id int64) (int, error) {
-	i := slices.IndexFunc(s.configs, func(c domain.GitHubConfig) bool { return c.ID() == id })
-	if i < 0 {
-		return 0, &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no publisher config with that ID."}
+func (s *store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
+	if err := s.err(); err != nil {
+		return domain.AccessToken{}, err
 	}
-	return i, nil
+	return s.Store.FindToken(ctx, hash)
 }
 
-func (s *store) GitHubConfig(_ context.Context, id int64) (domain.GitHubConfig, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	if err != nil {
-		return domain.GitHubConfig{}, err
-	}
-	i, err := s.find(id)
-	if err != nil {
-		return domain.GitHubConfig{}, err
-	}
-	return s.configs[i], nil
-}
-
-func (s *store) ListGitHubConfigs(_ context.Context, query application.ListQuery) (application.GitHubConfigPage, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	var page application.GitHubConfigPage
-	for i := range s.configs {
-		c := s.configs[i]
-		if c.Package() != query.Package {
-			continue
-		}
-		page.Total++
-		switch {
-		case c.ID() <= query.After:
-		case len(page.Configs) == query.Limit:
-			page.More = true
-		default:
-			page.Configs = append(page.Configs, c)
-		}
-	}
-	return page, err
-}
-
-func (s *store) DeleteGitHubConfig(_ context.Context, id int64) error {
-	unlock, err := s.lock()
-	defer unlock()
-	if err != nil {
-		return err
-	}
-	i, err := s.find(id)
-	if err != nil {
-		return err
-	}
-	s.configs = slices.Delete(s.configs, i, i+1)
-	return nil
-}
-
-func (s *store) SaveToken(_ context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
-	unlock, err := s.lock()
-	defer unlock()
-	if err != nil {
-		return err
-	}
-	if s.used[jti] {
-		return domain.Refuse(domain.CodeAlreadyUsed, "The ID token was used before. Ask the CI provider for another.")
-	}
-	s.used[jti], s.tokens[token.Hash] = true, token
-	return nil
-}
-
-func (s *store) FindToken(_ context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	token, known := s.tokens[hash]
-	if err == nil && !known {
-		err = &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no such token."}
-	}
-	return token, err
-}
-
-func (s *store) RevokeToken(_ context.Context, hash domain.TokenHash, at time.Time) (bool, error) {
-	unlock, err := s.lock()
-	defer unlock()
-	token, known := s.tokens[hash]
-	if err != nil || !known || !token.RevokedAt.IsZero() {
+func (s *store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error) {
+	if err := s.err(); err != nil {
 		return false, err
 	}
-	token.RevokedAt = at
-	s.tokens[hash] = token
-	return true, nil
+	return s.Store.RevokeToken(ctx, hash, at)
 }
 
 // accounts is an OwnerLookup that knows some accounts of GitHub.

@@ -105,7 +105,7 @@ func TestCreateRefusesAConfigThatBreaksARule(t *testing.T) {
 			require.True(t, strings.HasSuffix(detail, "."), detail)
 		})
 	}
-	require.Len(t, r.store.configs, 2, "nothing was stored")
+	require.Equal(t, 2, r.store.configs(t), "nothing was stored")
 }
 
 func TestCreateRefusesABodyThatIsNotOneGitHubConfig(t *testing.T) {
@@ -188,7 +188,7 @@ func TestConfigEndpointsAskForTheCredentialBeforeAnythingElse(t *testing.T) {
 			require.Equal(t, "Bearer", response.Header.Get("Www-Authenticate"))
 		}
 	}
-	require.Len(t, r.store.configs, 2)
+	require.Equal(t, 2, r.store.configs(t))
 }
 
 func TestListRefusesAQueryThatIsNotUnderstood(t *testing.T) {
@@ -250,5 +250,5 @@ func TestDeleteOfWhatIsNoIDIs404(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, response.StatusCode, id)
 		require.Equal(t, "not_found", read(t, response).Errors[0].Code)
 	}
-	require.Len(t, r.store.configs, 2)
+	require.Equal(t, 2, r.store.configs(t))
 }

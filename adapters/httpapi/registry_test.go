@@ -104,6 +104,13 @@ func (s setup) api() (*httpapi.API, error) {
 	})
 }
 
+// buildkite is a provider that is described by a definition.
+var buildkite = domain.Definition{
+	Name: "buildkite", Issuer: "https://agent.buildkite.com", Algorithms: []string{"RS256"},
+	Required: []domain.ClaimRule{{Claim: "organization_slug", Match: domain.MatchExact}, {Claim: "pipeline_slug", Match: domain.MatchExact}},
+	Optional: []domain.ClaimRule{{Claim: "build_branch", Match: domain.MatchExact}, {Claim: "teams", Match: domain.MatchContains}},
+}
+
 // newRegistry returns a registry in which octo/app may publish the crates serde
 // and serde_json, with change applied to the API's configuration.
 func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
@@ -121,12 +128,16 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix}, Now: now})
 	require.NoError(tb, err)
 	publishers, err := application.NewPublisherService(application.PublisherConfig{
-		GitHub: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
-		GitHubIssuers: []string{githubIssuer}, Now: now,
+		Configs: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
+		Issuers: map[string][]string{
+			domain.ProviderGitHub: {githubIssuer}, domain.ProviderGitLab: {"https://gitlab.com"},
+			"buildkite": {"https://agent.buildkite.com"},
+		},
+		Definitions: []domain.Definition{buildkite}, Now: now,
 	})
 	require.NoError(tb, err)
 	for _, crate := range []string{"serde", "serde_json"} {
-		_, err := publishers.CreateGitHubConfig(tb.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
+		_, err := publishers.CreateConfig(tb.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
 			Package: domain.Package{Ecosystem: "cargo", Name: crate},
 			Owner:   "octo", Repository: "app", WorkflowFilename: "release.yml",
 		})

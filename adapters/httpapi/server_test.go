@@ -97,7 +97,7 @@ func TestABodyThatBreaksOffIs400AndConsumesNothing(t *testing.T) {
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	response := readReply(t, conn)
 	require.Equal(t, http.StatusBadRequest, response.StatusCode)
-	require.Empty(t, r.store.tokens)
+	require.Zero(t, r.store.tokens)
 }
 
 func TestAHugeBodyIsNotReadToItsEnd(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 type Store struct {
 	mu      sync.Mutex
 	lastID  int64
-	configs []domain.GitHubConfig // by ascending ID
+	configs []domain.Config // by ascending ID
 	tokens  map[domain.TokenHash]domain.AccessToken
 	used    map[usedKey]usedJTI
 }
@@ -31,10 +31,10 @@ type usedJTI struct {
 }
 
 var (
-	_ application.ConfigFinder      = (*Store)(nil)
-	_ application.GitHubConfigStore = (*Store)(nil)
-	_ application.TokenStore        = (*Store)(nil)
-	_ application.ExpiredRemover    = (*Store)(nil)
+	_ application.ConfigFinder   = (*Store)(nil)
+	_ application.ConfigStore    = (*Store)(nil)
+	_ application.TokenStore     = (*Store)(nil)
+	_ application.ExpiredRemover = (*Store)(nil)
 )
 
 // New returns an empty store.
@@ -49,91 +49,95 @@ func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var found []domain.Config
-	for _, c := range s.configs {
-		if claims.Provider() == domain.ProviderGitHub && c.Issuer() == claims.Issuer() && c.Repository().Key() == claims.Repository().Key() {
-			found = append(found, c)
+	var found, renamed []domain.Config
+	for _, config := range s.configs {
+		common := config.Common()
+		switch {
+		case common.Provider != claims.Provider(), common.Issuer != claims.Issuer():
+		case common.Key == claims.Key():
+			found = append(found, config)
+		case len(common.Pinned) > 0 && maps.Equal(common.Pinned, claims.IDs()):
+			renamed = append(renamed, config)
 		}
+	}
+	if len(found) == 0 {
+		return renamed, nil
 	}
 	return found, nil
 }
 
-// CreateGitHubConfig implements [application.GitHubConfigStore].
-func (s *Store) CreateGitHubConfig(ctx context.Context, config domain.GitHubConfig, limit int) (domain.GitHubConfig, error) {
+// CreateConfig implements [application.ConfigStore].
+func (s *Store) CreateConfig(ctx context.Context, config domain.Config, limit int) (domain.Config, error) {
 	if ctx.Err() != nil {
-		return domain.GitHubConfig{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ofPackage := 0
 	for _, other := range s.configs {
-		if other.Package() != config.Package() {
+		if other.Common().Package != config.Common().Package {
 			continue
 		}
 		ofPackage++
-		if same(other, config) {
-			return domain.GitHubConfig{}, domain.DuplicateConfig()
+		if other.Identity() == config.Identity() {
+			return nil, domain.DuplicateConfig()
 		}
 	}
 	if ofPackage >= limit {
-		return domain.GitHubConfig{}, domain.TooManyConfigs(ofPackage)
+		return nil, domain.TooManyConfigs(ofPackage)
 	}
 	s.lastID++
-	stored := config.WithID(s.lastID)
+	stored := config.Stored(s.lastID, config.Common().Pinned)
 	s.configs = append(s.configs, stored)
 	return stored, nil
 }
 
-// same reports whether two configs of one package are identical.
-func same(a, b domain.GitHubConfig) bool {
-	return a.Issuer() == b.Issuer() && a.Repository().Key() == b.Repository().Key() && a.OwnerID() == b.OwnerID() &&
-		a.WorkflowFilename() == b.WorkflowFilename() && a.EnvironmentKey() == b.EnvironmentKey()
-}
-
-// GitHubConfig implements [application.GitHubConfigStore].
-func (s *Store) GitHubConfig(ctx context.Context, id int64) (domain.GitHubConfig, error) {
+// Config implements [application.ConfigStore].
+func (s *Store) Config(ctx context.Context, id int64) (domain.Config, error) {
 	if ctx.Err() != nil {
-		return domain.GitHubConfig{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.index(id)
 	if i < 0 {
-		return domain.GitHubConfig{}, domain.ConfigNotFound(id)
+		return nil, domain.ConfigNotFound(id)
 	}
 	return s.configs[i], nil
 }
 
 func (s *Store) index(id int64) int {
-	return slices.IndexFunc(s.configs, func(c domain.GitHubConfig) bool { return c.ID() == id })
+	return slices.IndexFunc(s.configs, func(c domain.Config) bool { return c.Common().ID == id })
 }
 
-// ListGitHubConfigs implements [application.GitHubConfigStore].
-func (s *Store) ListGitHubConfigs(ctx context.Context, query application.ListQuery) (application.GitHubConfigPage, error) {
+// ListConfigs implements [application.ConfigStore].
+func (s *Store) ListConfigs(ctx context.Context, query application.ListQuery) (application.ConfigPage, error) {
 	if ctx.Err() != nil {
-		return application.GitHubConfigPage{}, ctx.Err()
+		return application.ConfigPage{}, ctx.Err()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var page application.GitHubConfigPage
-	for _, c := range s.configs {
-		if query.Package != (domain.Package{}) && c.Package() != query.Package {
+	var page application.ConfigPage
+	for _, config := range s.configs {
+		common := config.Common()
+		if query.Package != (domain.Package{}) && common.Package != query.Package ||
+			query.Kind != "" && domain.ConfigKindFor(common.Provider) != query.Kind {
 			continue
 		}
 		page.Total++
 		switch {
-		case c.ID() <= query.After:
+		case common.ID <= query.After:
 		case len(page.Configs) == query.Limit:
 			page.More = true
 		default:
-			page.Configs = append(page.Configs, c)
+			page.Configs = append(page.Configs, config)
 		}
 	}
 	return page, nil
 }
 
-// DeleteGitHubConfig implements [application.GitHubConfigStore].
-func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
+// DeleteConfig implements [application.ConfigStore].
+func (s *Store) DeleteConfig(ctx context.Context, id int64) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -148,7 +152,7 @@ func (s *Store) DeleteGitHubConfig(ctx context.Context, id int64) error {
 }
 
 // SaveToken implements [application.TokenStore].
-func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
+func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -164,9 +168,33 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 	if _, taken := s.tokens[token.Hash]; taken {
 		return errors.New("save token: its hash is taken")
 	}
+	pinned, err := s.pinned(pins)
+	if err != nil {
+		return err
+	}
+	for i, config := range pinned {
+		s.configs[i] = config
+	}
 	s.used[key] = usedJTI{hash: token.Hash, expiresAt: jti.ExpiresAt}
 	s.tokens[token.Hash] = clone(token)
 	return nil
+}
+
+// pinned returns the configs that pins change, by their index.
+func (s *Store) pinned(pins []domain.Pin) (map[int]domain.Config, error) {
+	changed := map[int]domain.Config{}
+	for _, p := range pins {
+		i := s.index(p.ConfigID)
+		if i < 0 {
+			continue
+		}
+		now := s.configs[i].Common().Pinned
+		if !maps.Equal(now, p.Before) && !maps.Equal(now, p.After) {
+			return nil, domain.PinnedMeanwhile()
+		}
+		changed[i] = s.configs[i].Stored(p.ConfigID, p.After)
+	}
+	return changed, nil
 }
 
 // FindToken implements [application.TokenStore].
@@ -182,7 +210,8 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 	}
 	token = clone(token)
 	token.Grants = slices.DeleteFunc(token.Grants, func(g domain.Grant) bool {
-		return g.Provider != domain.ProviderGitHub || s.index(g.ConfigID) < 0
+		i := s.index(g.ConfigID)
+		return i < 0 || s.configs[i].Common().Provider != g.Provider
 	})
 	return token, nil
 }

@@ -17,8 +17,8 @@ const maxSubject = 2048
 
 // registered checks the claims that every provider's ID token has, of a payload
 // whose signature was verified. That iss is the issuer's is true already: it chose
-// the keys.
-func (v *Verifier) registered(raw domain.RawClaims) (domain.Registered, error) {
+// the keys. id stands for the jti where the provider has none, and is empty else.
+func (v *Verifier) registered(raw domain.RawClaims, id string) (domain.Registered, error) {
 	err := v.checkAudience(raw["aud"])
 	if err != nil {
 		return domain.Registered{}, err
@@ -30,7 +30,10 @@ func (v *Verifier) registered(raw domain.RawClaims) (domain.Registered, error) {
 		return domain.Registered{}, err
 	}
 	r.AcceptableUntil = r.ExpiresAt.Add(v.leeway)
-	r.JWTID, err = raw.String("jti")
+	r.JWTID = id
+	if id == "" {
+		r.JWTID, err = raw.String("jti")
+	}
 	if err != nil {
 		return domain.Registered{}, err
 	}

@@ -3,7 +3,9 @@ package oidc
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -168,6 +170,18 @@ func (s signed) verify(key crypto.PublicKey) (domain.RawClaims, error) {
 			"The signature of the ID token is not its issuer's. Send the token of the CI provider as it is.")
 	}
 	return claims, nil
+}
+
+// id returns what tells the token from all others of a provider whose ID tokens have
+// no jti, and "" where they have one. Base64 is canonical here, so the signing input
+// has one spelling.
+func (t token) id(p Provider) string {
+	if p.HasJWTID() {
+		return ""
+	}
+	signingInput := t.text[:strings.LastIndexByte(t.text, '.')]
+	hash := sha256.Sum256([]byte(signingInput))
+	return "sha256:" + hex.EncodeToString(hash[:])
 }
 
 // printable shortens untrusted text for a message that shows it in quotes.

@@ -29,6 +29,10 @@ type Provider interface {
 	// Algorithms returns the JWS algorithms that the provider signs with. None is
 	// symmetric.
 	Algorithms() []string
+	// HasJWTID reports whether ID tokens have a jti (RFC 7519 section 4.1.7). Where
+	// they have none, the SHA-256 of the JWS signing input tells one from another: not
+	// of the whole token, as an ECDSA signature can be changed into another valid one.
+	HasJWTID() bool
 	// Workload reads the provider's own claims from a payload whose signature and
 	// registered claims have been verified. Refusals are *domain.Error of
 	// KindRefused.
@@ -164,7 +168,7 @@ func (v *Verifier) Verify(ctx context.Context, idToken string) (domain.Claims, e
 	if err != nil {
 		return domain.Claims{}, err
 	}
-	registered, err := v.registered(raw)
+	registered, err := v.registered(raw, token.id(source.Provider))
 	if err != nil {
 		return domain.Claims{}, err
 	}

@@ -306,6 +306,7 @@ type brokenProvider struct {
 
 func (p brokenProvider) Issuer() string       { return p.issuer }
 func (p brokenProvider) Algorithms() []string { return p.algorithms }
+func (brokenProvider) HasJWTID() bool         { return true }
 func (brokenProvider) Workload(domain.RawClaims) (domain.Workload, error) {
 	return domain.Workload{Provider: "broken"}, nil
 }

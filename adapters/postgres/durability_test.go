@@ -58,11 +58,11 @@ func TestACommitThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 	}{
 		{"token", func(ctx context.Context, p prepared) error { return p.save(ctx) }},
 		{"config", func(ctx context.Context, p prepared) error {
-			_, err := p.store.CreateGitHubConfig(ctx, trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) { c.Package.Name = "other" }), 5)
+			_, err := p.store.CreateConfig(ctx, trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) { c.Package.Name = "other" }), 5)
 			return err
 		}},
 		{"deletion", func(ctx context.Context, p prepared) error {
-			return p.store.DeleteGitHubConfig(ctx, p.config.ID())
+			return p.store.DeleteConfig(ctx, p.config.Common().ID)
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestACommitThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 
 func TestARevocationThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 	p, local := withoutStandby(t)
-	require.NoError(t, postgres.NewStore(local).SaveToken(t.Context(), p.token, p.claims.UsedJTI()))
+	require.NoError(t, postgres.NewStore(local).SaveToken(t.Context(), p.token, p.claims.UsedJTI(), nil))
 	revoke := func() error {
 		_, err := p.store.RevokeToken(t.Context(), p.token.Hash, trustpubtest.Now())
 		return err
@@ -134,7 +134,7 @@ func TestWhatWasAcknowledgedSurvivesACrash(t *testing.T) {
 			for ctx.Err() == nil {
 				claims := trustpubtest.NewClaims(t)
 				token := trustpubtest.NewToken(claims, p.config)
-				err := p.store.SaveToken(ctx, token, claims.UsedJTI())
+				err := p.store.SaveToken(ctx, token, claims.UsedJTI(), nil)
 				if err != nil {
 					return
 				}

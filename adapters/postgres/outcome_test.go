@@ -31,7 +31,7 @@ func TestAnUnknownOutcomeThatWasASuccessIsASuccessWithOneToken(t *testing.T) {
 
 func TestAnUnknownOutcomeThatWasAnothersIsAlreadyUsed(t *testing.T) {
 	proxy, p, direct := behindProxy(t)
-	require.NoError(t, postgres.NewStore(direct).SaveToken(t.Context(), trustpubtest.NewToken(p.claims, p.config), p.claims.UsedJTI()))
+	require.NoError(t, postgres.NewStore(direct).SaveToken(t.Context(), trustpubtest.NewToken(p.claims, p.config), p.claims.UsedJTI(), nil))
 	proxy.cuts.Store(1)
 
 	err := p.save(t.Context())
@@ -123,14 +123,14 @@ func TestAConfigIsMadeOnceWhicheverAnswerIsLost(t *testing.T) {
 			proxy.passes.Store(int64(passes))
 			proxy.cuts.Store(1)
 
-			config, err := p.store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) {
+			config, err := p.store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) {
 				c.CreatedAt, c.Package.Name = time.Now(), "lost"+strconv.Itoa(passes)
 			}), 1)
 
 			require.NoError(t, err)
 			require.LessOrEqual(t, proxy.cuts.Load(), int64(0), "no answer was cut off")
-			require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_configs_github where package = 'lost`+strconv.Itoa(passes)+`'`))
-			found, err := p.store.GitHubConfig(t.Context(), config.ID())
+			require.Equal(t, 1, count(t, direct, `select count(*) from trustpub_configs where package = 'lost`+strconv.Itoa(passes)+`'`))
+			found, err := p.store.Config(t.Context(), config.Common().ID)
 			require.NoError(t, err)
 			require.Equal(t, config, found)
 		})
@@ -141,15 +141,15 @@ func TestAConfigIsGoneWhicheverAnswerIsLost(t *testing.T) {
 	proxy, p, direct := behindProxy(t)
 	for passes := range 3 { // begin, delete, commit
 		t.Run(strconv.Itoa(passes), func(t *testing.T) {
-			config, err := p.store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) { c.Package.Name = "lost" }), 1)
+			config, err := p.store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(c *domain.GitHubConfigParams) { c.Package.Name = "lost" }), 1)
 			require.NoError(t, err)
 			proxy.passes.Store(int64(passes))
 			proxy.cuts.Store(1)
 
-			require.NoError(t, p.store.DeleteGitHubConfig(t.Context(), config.ID()))
+			require.NoError(t, p.store.DeleteConfig(t.Context(), config.Common().ID))
 
 			require.LessOrEqual(t, proxy.cuts.Load(), int64(0), "no answer was cut off")
-			require.Zero(t, count(t, direct, `select count(*) from trustpub_configs_github where package = 'lost'`))
+			require.Zero(t, count(t, direct, `select count(*) from trustpub_configs where package = 'lost'`))
 		})
 	}
 }

@@ -55,7 +55,7 @@ func count(tb testing.TB, db *sql.DB, query string) int {
 // is about to be saved.
 type prepared struct {
 	store  *postgres.Store
-	config domain.GitHubConfig
+	config domain.Config
 	claims domain.Claims
 	token  domain.AccessToken
 }
@@ -64,14 +64,14 @@ func prepare(tb testing.TB, db *sql.DB) prepared {
 	tb.Helper()
 	p := prepared{store: postgres.NewStore(db), claims: trustpubtest.NewClaims(tb)}
 	var err error
-	p.config, err = p.store.CreateGitHubConfig(tb.Context(), trustpubtest.NewGitHubConfig(tb), 5)
+	p.config, err = p.store.CreateConfig(tb.Context(), trustpubtest.NewGitHubConfig(tb), 5)
 	require.NoError(tb, err)
 	p.token = trustpubtest.NewToken(p.claims, p.config)
 	return p
 }
 
 func (p prepared) save(ctx context.Context) error {
-	return p.store.SaveToken(ctx, p.token, p.claims.UsedJTI())
+	return p.store.SaveToken(ctx, p.token, p.claims.UsedJTI(), nil)
 }
 
 // requireFault checks that an error is a fault of the store and no verdict.
@@ -97,7 +97,7 @@ func TestEveryIsolationLevelGivesTheSame(t *testing.T) {
 			first, second := postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base))
 			trustpubtest.TestSharedStore(t, first, second)
 			trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
-				execute(t, db, `truncate trustpub_configs_github, trustpub_tokens, trustpub_used_jtis`)
+				execute(t, db, `truncate trustpub_configs, trustpub_tokens, trustpub_used_jtis cascade`)
 				return first
 			})
 		})
@@ -231,7 +231,7 @@ func TestOfTwoRevocationsThatMeetOneDidItAndItsMomentStays(t *testing.T) {
 
 func TestAnExchangeReadsByIndex(t *testing.T) {
 	_, db := newDatabase(t)
-	rows, err := db.QueryContext(t.Context(), `explain (costs off) select id from trustpub_configs_github where issuer = 'a' and repository_key = 'b'`)
+	rows, err := db.QueryContext(t.Context(), `explain (costs off) select id from trustpub_configs where issuer = 'a' and lookup_key = 'b'`)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rows.Close()) }()
 	var plan []string
@@ -241,7 +241,7 @@ func TestAnExchangeReadsByIndex(t *testing.T) {
 		plan = append(plan, line)
 	}
 	require.NoError(t, rows.Err())
-	require.Contains(t, strings.Join(plan, "\n"), "trustpub_configs_github_repository")
+	require.Contains(t, strings.Join(plan, "\n"), "trustpub_configs_lookup")
 }
 
 func BenchmarkStore(b *testing.B) {

@@ -19,10 +19,10 @@ import (
 type Store struct{ db *sqlx.DB }
 
 var (
-	_ application.ConfigFinder      = (*Store)(nil)
-	_ application.GitHubConfigStore = (*Store)(nil)
-	_ application.TokenStore        = (*Store)(nil)
-	_ application.ExpiredRemover    = (*Store)(nil)
+	_ application.ConfigFinder   = (*Store)(nil)
+	_ application.ConfigStore    = (*Store)(nil)
+	_ application.TokenStore     = (*Store)(nil)
+	_ application.ExpiredRemover = (*Store)(nil)
 )
 
 // NewStore returns the store in db, whose schema must be current. The handle stays

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -44,7 +46,7 @@ const saveStatement = `
 	limit 1`
 
 // SaveToken implements [application.TokenStore].
-func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
+func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
 	grants, err := encodeGrants(token.Grants)
 	if err != nil {
 		return err
@@ -53,11 +55,11 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 	if err != nil {
 		return fmt.Errorf("encode publisher: %w", err)
 	}
-	err = retry(ctx, func(ctx context.Context) error {
+	save := func(ctx context.Context, q sqlx.QueryerContext) error {
 		// Select reads the answer to its end: outside a transaction the commit comes
 		// after the last row, and with it the errors that matter most.
 		var winners [][]byte
-		err := s.db.SelectContext(ctx, &winners, saveStatement, jti.Issuer, jti.ID, token.Hash[:], jti.ExpiresAt.UTC(),
+		err := sqlx.SelectContext(ctx, q, &winners, saveStatement, jti.Issuer, jti.ID, token.Hash[:], jti.ExpiresAt.UTC(),
 			token.IssuedAt.UTC(), token.ExpiresAt.UTC(), token.Issuer, token.Subject, grants, string(publisher))
 		switch {
 		case err != nil:
@@ -68,6 +70,20 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 			return domain.AlreadyUsed()
 		}
 		return nil
+	}
+	err = retry(ctx, func(ctx context.Context) error {
+		if len(pins) == 0 {
+			return save(ctx, s.db)
+		}
+		// The first exchange of a config takes a transaction, and may be run again as
+		// the statement may: a pin that is there already is its own.
+		return s.inTx(ctx, func(tx *sqlx.Tx) error {
+			err := save(ctx, tx)
+			if err != nil {
+				return err
+			}
+			return pin(ctx, tx, pins)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("save token: %w", err)
@@ -84,8 +100,10 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 				coalesce((
 					select jsonb_agg(g.value order by g.ordinality)
 					from jsonb_array_elements(t.grants) with ordinality g
-					where g.value ->> 'provider' = 'github'
-						and exists (select 1 from trustpub_configs_github c where c.id = (g.value ->> 'config_id')::bigint)
+					where exists (
+						select 1 from trustpub_configs c
+						where c.id = (g.value ->> 'config_id')::bigint and c.provider = g.value ->> 'provider'
+					)
 				), '[]') as grants
 			from trustpub_tokens t
 			where t.hashed_token = $1`, hash[:])

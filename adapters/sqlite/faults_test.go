@@ -53,12 +53,12 @@ func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
 			db := open(t, newFile(t))
 			store := sqlite.NewStore(db)
 			first := trustpubtest.NewClaims(t)
-			require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(first), first.UsedJTI()))
+			require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(first), first.UsedJTI(), nil))
 			execute(t, db, test.fault)
 			claims := trustpubtest.NewClaims(t)
 			token := trustpubtest.NewToken(claims)
 
-			err := store.SaveToken(t.Context(), token, claims.UsedJTI())
+			err := store.SaveToken(t.Context(), token, claims.UsedJTI(), nil)
 			require.Error(t, err)
 			require.Equal(t, domain.KindInternal, domain.KindOf(err), "%v", err)
 			_, err = store.FindToken(t.Context(), token.Hash)
@@ -66,7 +66,7 @@ func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
 
 			execute(t, db, test.repair)
 			other := trustpubtest.NewToken(claims)
-			require.NoError(t, store.SaveToken(t.Context(), other, claims.UsedJTI()))
+			require.NoError(t, store.SaveToken(t.Context(), other, claims.UsedJTI(), nil))
 			requireStored(t, store, other.Hash)
 		})
 	}
@@ -94,7 +94,7 @@ func TestACommitThatFailsIsSettledByDoingItAgain(t *testing.T) {
 	claims := trustpubtest.NewClaims(t)
 	token := trustpubtest.NewToken(claims)
 
-	require.NoError(t, store.SaveToken(t.Context(), token, claims.UsedJTI()))
+	require.NoError(t, store.SaveToken(t.Context(), token, claims.UsedJTI(), nil))
 
 	require.Equal(t, 2, commits)
 	requireStored(t, store, token.Hash)
@@ -118,22 +118,22 @@ func lock(t *testing.T, path string) (unlock func()) {
 func TestAWriteThatWaitsForAnotherProcessEndsWithItsContext(t *testing.T) {
 	path := newFile(t)
 	store := sqlite.NewStore(open(t, path))
-	config, err := store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t), 5)
+	config, err := store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t), 5)
 	require.NoError(t, err)
 	claims := trustpubtest.NewClaims(t)
 	unlock := lock(t, path)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 
-	err = store.SaveToken(ctx, trustpubtest.NewToken(claims), claims.UsedJTI())
+	err = store.SaveToken(ctx, trustpubtest.NewToken(claims), claims.UsedJTI(), nil)
 	require.ErrorIs(t, err, context.Canceled)
 	_, err = store.RemoveExpired(ctx, trustpubtest.Now(), 1)
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = store.GitHubConfig(t.Context(), config.ID())
+	_, err = store.Config(t.Context(), config.Common().ID)
 	require.NoError(t, err, "a read does not wait")
 
 	unlock()
-	require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()))
+	require.NoError(t, store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI(), nil))
 }
 
 func TestAWriteWaitsForAnotherProcessLongerThanTheBusyTimeout(t *testing.T) {
@@ -144,7 +144,7 @@ func TestAWriteWaitsForAnotherProcessLongerThanTheBusyTimeout(t *testing.T) {
 	claims := trustpubtest.NewClaims(t)
 	unlock := lock(t, path)
 	saved := make(chan error)
-	go func() { saved <- store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()) }()
+	go func() { saved <- store.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI(), nil) }()
 
 	select {
 	case err := <-saved:

@@ -124,23 +124,23 @@ func TestOpeningAFileAgainKeepsItsLocks(t *testing.T) {
 
 func TestADatabaseInMemoryOutlivesEndedContexts(t *testing.T) {
 	store := sqlite.NewStore(open(t, sqlite.Memory))
-	config, err := store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t), 5)
+	config, err := store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t), 5)
 	require.NoError(t, err)
 	for range 200 {
 		ctx, cancel := context.WithCancel(t.Context())
 		go cancel() // It ends somewhere in the middle.
 		claims := trustpubtest.NewClaims(t)
-		_ = store.SaveToken(ctx, trustpubtest.NewToken(claims, config), claims.UsedJTI())
+		_ = store.SaveToken(ctx, trustpubtest.NewToken(claims, config), claims.UsedJTI(), nil)
 		_, _ = store.FindConfigs(ctx, claims)
 		cancel()
 	}
-	_, err = store.GitHubConfig(t.Context(), config.ID())
+	_, err = store.Config(t.Context(), config.Common().ID)
 	require.NoError(t, err)
 }
 
 func TestDatabasesInMemoryAreApart(t *testing.T) {
 	first, second := sqlite.NewStore(open(t, sqlite.Memory)), sqlite.NewStore(open(t, sqlite.Memory))
 	claims := trustpubtest.NewClaims(t)
-	require.NoError(t, first.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()))
-	require.NoError(t, second.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI()))
+	require.NoError(t, first.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI(), nil))
+	require.NoError(t, second.SaveToken(t.Context(), trustpubtest.NewToken(claims), claims.UsedJTI(), nil))
 }

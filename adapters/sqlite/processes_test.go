@@ -75,7 +75,7 @@ func saveTokens(path, calls string) error {
 	for i := range limit {
 		token := domain.AccessToken{IssuedAt: trustpubtest.Now(), ExpiresAt: trustpubtest.Now()}
 		_, _ = rand.Read(token.Hash[:])
-		err = store.SaveToken(context.Background(), token, numberedJTI(i))
+		err = store.SaveToken(context.Background(), token, numberedJTI(i), nil)
 		switch {
 		case err == nil:
 			fmt.Println(i, hex.EncodeToString(token.Hash[:]))
@@ -163,7 +163,7 @@ func TestWhatWasAcknowledgedOutlivesAProcessThatIsKilled(t *testing.T) {
 	store := sqlite.NewStore(db)
 	for jti, hash := range acknowledged {
 		requireStored(t, store, hash)
-		err := store.SaveToken(t.Context(), domain.AccessToken{Hash: domain.TokenHash{1}}, numberedJTI(jti))
+		err := store.SaveToken(t.Context(), domain.AccessToken{Hash: domain.TokenHash{1}}, numberedJTI(jti), nil)
 		require.Equal(t, domain.CodeAlreadyUsed, domain.CodeOf(err), "%v", err)
 	}
 	var integrity string

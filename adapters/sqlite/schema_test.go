@@ -24,7 +24,7 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 		tables = append(tables, table)
 	}
 	require.NoError(t, rows.Err())
-	require.Len(t, tables, 3)
+	require.Len(t, tables, 6)
 
 	for _, table := range tables {
 		require.Regexp(t, `^(?i:create table) \S+ \(\n *-- \S.*\n`, table.statement)
@@ -48,7 +48,8 @@ func TestEveryTableAndColumnHasAComment(t *testing.T) {
 func TestAnExchangeReadsAndWritesByIndex(t *testing.T) {
 	db := open(t, sqlite.Memory)
 	for _, query := range []string{
-		`select * from trustpub_configs_github where issuer = 'x' and repository_key = 'y' order by id`,
+		`select * from trustpub_configs c join trustpub_configs_github g on g.id = c.id where c.issuer = 'x' and c.lookup_key = 'y' and c.provider = 'github' order by c.id`,
+		`select * from trustpub_configs c join trustpub_configs_github g on g.id = c.id where c.issuer = 'x' and c.pinned = 'y' and c.pinned <> '{}' and c.provider = 'github' order by c.id`,
 		`select * from trustpub_tokens where hashed_token = x'00'`,
 		`select * from trustpub_used_jtis where issuer = 'x' and jti = 'y'`,
 		`select id from trustpub_tokens where expires_at < 1 order by expires_at limit 1`,

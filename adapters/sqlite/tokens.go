@@ -15,12 +15,18 @@ import (
 )
 
 // SaveToken implements [application.TokenStore].
-func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI) error {
+func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
 	row, err := newTokenRow(token)
 	if err != nil {
 		return err
 	}
-	do := func(tx *sqlx.Tx) error { return save(ctx, tx, row, jti) }
+	do := func(tx *sqlx.Tx) error {
+		err := save(ctx, tx, row, jti)
+		if err != nil {
+			return err
+		}
+		return pin(ctx, tx, pins)
+	}
 	err = s.write(ctx, do)
 	if errors.Is(err, errCommit) {
 		// Doing it again finds out what became of the first time, by the token's hash.
@@ -73,8 +79,9 @@ func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.Ac
 	err := s.db.reader.GetContext(ctx, &row, `
 		select t.hashed_token, t.issued_at, t.expires_at, t.revoked_at, t.issuer, t.subject, t.publisher,
 			(select json_group_array(json(g.value)) from json_each(t.grants) g
-			 where g.value ->> 'provider' = 'github'
-				and exists (select 1 from trustpub_configs_github c where c.id = g.value ->> 'config_id')) as grants
+			 where exists (
+				select 1 from trustpub_configs c
+				where c.id = g.value ->> 'config_id' and c.provider = g.value ->> 'provider')) as grants
 		from trustpub_tokens t
 		where t.hashed_token = ?`, hash[:])
 	if errors.Is(err, sql.ErrNoRows) {

@@ -52,6 +52,7 @@ func TestTheCommandsWorkOnPostgreSQL(t *testing.T) {
 		{"publisher", "list"},
 		{"publisher", "remove", "1"},
 		{"migrate", "down"},
+		{"migrate", "down"},
 	} {
 		require.Zero(t, run(t.Context(), args), "%v", args)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -23,52 +25,8 @@ var publisherSettings = []string{"DATABASE_URL", "TRUSTPUB_MIGRATE", "TRUSTPUB_P
 
 func newPublisher() *cobra.Command {
 	return newGroup("publisher", "Manage publisher configs straight in the database",
-		newGroup("add", "Let a package trust a CI workflow", newPublisherAddGitHub()),
+		newGroup("add", "Let a package trust a CI workflow", newPublisherAddGitHub(), newPublisherAddGitLab(), newPublisherAddClaims()),
 		newPublisherList(), newPublisherRemove())
-}
-
-func newPublisherAddGitHub() *cobra.Command {
-	var ecosystem, pkg, repository, environment string
-	var params domain.GitHubConfigParams
-	cmd := &cobra.Command{
-		Use:     "github --package NAME --repository OWNER/NAME --workflow FILE [--environment NAME]",
-		Short:   "Let a package trust a GitHub Actions workflow",
-		Example: "  trustpub publisher add github --providers github --package serde --repository serde-rs/serde --workflow release.yml",
-		Args:    usageArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"package", "repository", "workflow"} {
-				if !cmd.Flags().Changed(name) {
-					return &usageError{fmt.Errorf("the required flag --%s is not given (see: %s --help)", name, cmd.CommandPath())}
-				}
-			}
-			var isPair bool
-			params.Package = domain.Package{Ecosystem: ecosystem, Name: pkg}
-			params.Owner, params.Repository, isPair = strings.Cut(repository, "/")
-			if !isPair {
-				return &usageError{fmt.Errorf("--repository %q is not of the form OWNER/NAME", repository)}
-			}
-			if cmd.Flags().Changed("environment") {
-				params.Environment = &environment
-			}
-			return withPublishers(cmd, func(ctx context.Context, publishers *application.PublisherService, _ application.GitHubConfigStore) error {
-				config, err := publishers.CreateGitHubConfig(ctx, operator, params)
-				if err != nil {
-					return clientError(err)
-				}
-				return writeConfigs(cmd, []domain.GitHubConfig{config})
-			})
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVar(&ecosystem, "ecosystem", "cargo", "the package's ecosystem, a package URL type")
-	flags.StringVar(&pkg, "package", "", "the package's name")
-	flags.StringVar(&repository, "repository", "", "the repository, OWNER/NAME")
-	flags.StringVar(&params.WorkflowFilename, "workflow", "", "the workflow's file name in .github/workflows")
-	flags.StringVar(&environment, "environment", "", "the environment that the job must run in; any when not given")
-	flags.StringVar(&params.Issuer, "issuer", "", "the issuer that the publisher belongs to; needed when several GitHub issuers are enabled")
-	flags.Int64Var(&params.OwnerID, "owner-id", 0, "GitHub's number of the owner's account; looked up when not given")
-	addSettings(cmd, publisherSettings...)
-	return cmd
 }
 
 func newPublisherList() *cobra.Command {
@@ -82,9 +40,9 @@ func newPublisherList() *cobra.Command {
 			if pkg != "" {
 				query.Package = domain.Package{Ecosystem: ecosystem, Name: pkg}
 			}
-			return withPublishers(cmd, func(ctx context.Context, _ *application.PublisherService, store application.GitHubConfigStore) error {
+			return withPublishers(cmd, func(ctx context.Context, _ *application.PublisherService, store application.ConfigStore) error {
 				for more := true; more; {
-					page, err := store.ListGitHubConfigs(ctx, query)
+					page, err := store.ListConfigs(ctx, query)
 					if err != nil {
 						return fmt.Errorf("list publishers: %w", err)
 					}
@@ -94,7 +52,7 @@ func newPublisherList() *cobra.Command {
 					}
 					more = page.More
 					if more {
-						query.After = page.Configs[len(page.Configs)-1].ID()
+						query.After = page.Configs[len(page.Configs)-1].Common().ID
 					}
 				}
 				return nil
@@ -117,8 +75,8 @@ func newPublisherRemove() *cobra.Command {
 			if err != nil {
 				return &usageError{fmt.Errorf("the ID %q is no number; trustpub publisher list shows the IDs", args[0])}
 			}
-			return withPublishers(cmd, func(ctx context.Context, publishers *application.PublisherService, _ application.GitHubConfigStore) error {
-				err := publishers.DeleteGitHubConfig(ctx, operator, id)
+			return withPublishers(cmd, func(ctx context.Context, publishers *application.PublisherService, _ application.ConfigStore) error {
+				err := publishers.DeleteConfig(ctx, operator, application.Selection{ID: id})
 				if err != nil {
 					return clientError(err)
 				}
@@ -132,7 +90,7 @@ func newPublisherRemove() *cobra.Command {
 }
 
 // withPublishers opens the database and makes sure of its schema for the time of do.
-func withPublishers(cmd *cobra.Command, do func(context.Context, *application.PublisherService, application.GitHubConfigStore) error) error {
+func withPublishers(cmd *cobra.Command, do func(context.Context, *application.PublisherService, application.ConfigStore) error) error {
 	settings, err := loadSettings(cmd, nil)
 	if err != nil {
 		return err
@@ -163,18 +121,41 @@ func clientError(err error) error {
 }
 
 // writeConfigs writes a line per config, to be read by people and by awk.
-func writeConfigs(cmd *cobra.Command, configs []domain.GitHubConfig) error {
+func writeConfigs(cmd *cobra.Command, configs []domain.Config) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	for _, c := range configs {
-		environment, named := c.Environment()
-		if !named {
-			environment = "(any)"
-		}
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\tenvironment %s\towner %d\t%s\n",
-			c.ID(), c.Package(), c.Repository(), c.WorkflowFilename(), environment, c.OwnerID(), c.Issuer())
+		common := c.Common()
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", common.ID, common.Package, describe(c), common.Issuer)
 		if err != nil {
 			return err
 		}
 	}
 	return w.Flush()
+}
+
+// describe returns the columns that a kind of config has of its own.
+func describe(c domain.Config) string {
+	anyOr := func(environment string, named bool) string {
+		if !named {
+			return "(any)"
+		}
+		return environment
+	}
+	switch c := c.(type) {
+	case domain.GitHubConfig:
+		workflow := c.WorkflowFilename()
+		if repository, file, asked := c.ReusableWorkflow(); asked {
+			workflow += " calling " + repository.String() + "/" + file
+		}
+		return fmt.Sprintf("%s\t%s\tenvironment %s\towner %d", c.Repository(), workflow, anyOr(c.Environment()), c.OwnerID())
+	case domain.GitLabConfig:
+		return fmt.Sprintf("%s\t%s\tenvironment %s\tgitlab", c.Project(), c.WorkflowFilepath(), anyOr(c.Environment()))
+	case domain.ClaimsConfig:
+		var others []string
+		for _, name := range slices.Sorted(maps.Keys(c.Claims())) {
+			others = append(others, name+"="+strings.Join(c.Claims()[name], ","))
+		}
+		return fmt.Sprintf("%s\t%s\t\t", c.Common().Provider, strings.Join(others, " "))
+	}
+	return "\t\t\t"
 }

@@ -21,7 +21,7 @@ func TestARegistryWithPlainConstructorsAcceptsAnUploadForItsPackageAlone(t *test
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = ci.Close() })
 	store := memory.New()
-	_, err = store.CreateGitHubConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(p *domain.GitHubConfigParams) {
+	_, err = store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(p *domain.GitHubConfigParams) {
 		p.Issuer, p.Package = ci.URL(), domain.Package{Ecosystem: "generic", Name: "demo"}
 	}), 1)
 	require.NoError(t, err)

@@ -21,8 +21,11 @@ import (
 const (
 	// TokensPath takes ID tokens and, with DELETE, access tokens.
 	TokensPath = "/api/v1/trusted_publishing/tokens" //nolint:gosec // This is a path.
-	// GitHubConfigsPath takes publisher configs.
+	// GitHubConfigsPath and GitLabConfigsPath take publisher configs of these
+	// providers, and ConfigsPath those of all that are described by a definition.
 	GitHubConfigsPath = "/api/v1/trusted_publishing/github_configs"
+	GitLabConfigsPath = "/api/v1/trusted_publishing/gitlab_configs"
+	ConfigsPath       = "/api/v1/trusted_publishing/configs"
 )
 
 // Exchanger exchanges ID tokens; *application.ExchangeService is one.
@@ -37,9 +40,9 @@ type Revoker interface {
 
 // Publishers manages publisher configs; *application.PublisherService is one.
 type Publishers interface {
-	CreateGitHubConfig(ctx context.Context, actor application.Actor, params domain.GitHubConfigParams) (domain.GitHubConfig, error)
-	ListGitHubConfigs(ctx context.Context, actor application.Actor, query application.ListQuery) (application.GitHubConfigPage, error)
-	DeleteGitHubConfig(ctx context.Context, actor application.Actor, id int64) error
+	CreateConfig(ctx context.Context, actor application.Actor, params domain.ConfigParams) (domain.Config, error)
+	ListConfigs(ctx context.Context, actor application.Actor, query application.ListQuery) (application.ConfigPage, error)
+	DeleteConfig(ctx context.Context, actor application.Actor, selection application.Selection) error
 }
 
 // TokenExchange answers a request that is token exchange by RFC 8693;
@@ -92,11 +95,9 @@ func (d *Dialect) Register(e *echo.Echo) {
 	e.POST(TokensPath, d.postToken)
 	e.PUT(TokensPath, Handle(d.putToken))
 	e.DELETE(TokensPath, Handle(d.deleteToken))
-	e.POST(GitHubConfigsPath, Handle(d.createGitHubConfig))
-	e.PUT(GitHubConfigsPath, Handle(d.createGitHubConfig))
-	e.GET(GitHubConfigsPath, Handle(d.listGitHubConfigs))
-	e.HEAD(GitHubConfigsPath, Handle(d.listGitHubConfigs))
-	e.DELETE(GitHubConfigsPath+"/:id", Handle(d.deleteGitHubConfig))
+	for _, resource := range d.resources() {
+		resource.register(e)
+	}
 }
 
 // Handle answers an error of h in this dialect, and passes it on to be logged.

@@ -28,9 +28,6 @@ var recorded = [...]string{
 // maxID is the most digits of an ID; those of an int64 are 19.
 const maxID = 20
 
-// maxRecorded is the longest value in bytes that is recorded.
-const maxRecorded = 1024
-
 // Provider reads the claims of one GitHub issuer. It is safe for concurrent use.
 type Provider struct{ issuer string }
 
@@ -50,11 +47,14 @@ func (p *Provider) Issuer() string { return p.issuer }
 // Algorithms returns the JWS algorithms that GitHub signs with.
 func (p *Provider) Algorithms() []string { return []string{"RS256"} }
 
+// HasJWTID reports that GitHub's ID tokens have a jti.
+func (p *Provider) HasJWTID() bool { return true }
+
 // Workload reads who the job is. It refuses the events under which a workflow of
 // the repository runs on behalf of code that its owners have not accepted. What a
-// config is matched on comes from claims that the workload's code can't choose:
-// sub is customisable, and job_workflow_ref names a reusable workflow, which may be
-// anybody's.
+// config is matched on comes from claims that the workload's code can't choose: sub
+// is customisable, and is not looked at. job_workflow_ref names a reusable workflow,
+// which may be anybody's; it never stands for the workflow that was triggered.
 func (p *Provider) Workload(raw domain.RawClaims) (domain.Workload, error) {
 	err := checkEvent(raw)
 	if err != nil {
@@ -72,6 +72,10 @@ func (p *Provider) Workload(raw domain.RawClaims) (domain.Workload, error) {
 	if err != nil {
 		return domain.Workload{}, err
 	}
+	ids := map[string]string{}
+	if repositoryID != "" {
+		ids["repository_id"] = repositoryID
+	}
 	workflow, err := readWorkflow(raw, repository)
 	if err != nil {
 		return domain.Workload{}, err
@@ -81,13 +85,14 @@ func (p *Provider) Workload(raw domain.RawClaims) (domain.Workload, error) {
 		return domain.Workload{}, err
 	}
 	return domain.Workload{
-		Provider:     domain.ProviderGitHub,
-		Repository:   repository,
-		OwnerID:      ownerID,
-		RepositoryID: repositoryID,
-		Workflow:     workflow,
-		Environment:  environment,
-		Details:      details(raw),
+		Provider:         domain.ProviderGitHub,
+		Repository:       repository,
+		OwnerID:          ownerID,
+		IDs:              ids,
+		Workflow:         workflow,
+		ReusableWorkflow: reusableWorkflow(raw),
+		Environment:      environment,
+		Details:          raw.Details(recorded[:]),
 	}, nil
 }
 
@@ -125,7 +130,7 @@ func readID(read func(string) (string, error), name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.Trim(id, "0123456789") != "" || len(id) > maxID {
+	if id != "" && (strings.Trim(id, "0123456789") != "" || id[0] == '0' || len(id) > maxID) {
 		return "", invalid(name, errors.New("it is not a number in digits"))
 	}
 	return id, nil
@@ -147,6 +152,18 @@ func readWorkflow(raw domain.RawClaims, repository domain.Repository) (string, e
 	return ref.File, nil
 }
 
+// reusableWorkflow returns the workflow that the job's steps come from, which is the
+// one that was triggered or one that it calls. A claim that can't be read is as good
+// as none: only a config that names a reusable workflow asks for it.
+func reusableWorkflow(raw domain.RawClaims) domain.WorkflowRef {
+	text, _ := raw["job_workflow_ref"].(string)
+	ref, err := domain.ParseWorkflowRef(text)
+	if err != nil {
+		return domain.WorkflowRef{}
+	}
+	return ref
+}
+
 // invalid turns what is wrong with a claim's value into a refusal of the ID token.
 func invalid(claim string, err error) error {
 	why := err.Error()
@@ -154,15 +171,4 @@ func invalid(claim string, err error) error {
 		why = strings.TrimSuffix(e.Message, ".")
 	}
 	return domain.Refuse(domain.CodeInvalidClaim, "The claim %q of the ID token is not acceptable: %s.", claim, why)
-}
-
-func details(raw domain.RawClaims) map[string]string {
-	details := make(map[string]string, len(recorded))
-	for _, name := range recorded {
-		value, ok := raw.Text(name)
-		if ok && len(value) <= maxRecorded {
-			details[name] = value
-		}
-	}
-	return details
 }

@@ -81,12 +81,15 @@ func TestAJobIsReadFromItsClaims(t *testing.T) {
 	require.NoError(t, err)
 	got.Details = nil
 	want := domain.Workload{
-		Provider:     domain.ProviderGitHub,
-		Repository:   domain.Repository{Owner: "octo-org", Name: "octo-repo"},
-		OwnerID:      "65",
-		RepositoryID: "74",
-		Workflow:     "release.yml",
-		Environment:  "prod",
+		Provider:   domain.ProviderGitHub,
+		Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
+		OwnerID:    "65",
+		IDs:        map[string]string{"repository_id": "74"},
+		Workflow:   "release.yml",
+		ReusableWorkflow: domain.WorkflowRef{
+			Repository: domain.Repository{Owner: "octo-org", Name: "octo-automation"}, File: "oidc.yml", Ref: "refs/heads/main",
+		},
+		Environment: "prod",
 	}
 	require.Empty(t, cmp.Diff(want, got))
 }
