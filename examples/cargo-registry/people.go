@@ -54,12 +54,17 @@ func loadPeople(file string) (*people, error) {
 		if err != nil || len(decoded) != sha256.Size || user == "" {
 			return nil, fmt.Errorf("%s: the user %q needs the SHA-256 of a token, in hexadecimal", file, user)
 		}
+		if other, isTaken := p.users[string(decoded)]; isTaken {
+			return nil, fmt.Errorf("%s: the token of the user %q is the token of another, %q", file, user, other)
+		}
 		p.users[string(decoded)] = user
 	}
 	for name, owners := range document.Crates {
-		taken, isTaken := p.crates[sameName(name)]
-		if isTaken || !namePattern.MatchString(name) {
-			return nil, fmt.Errorf("%s: the crate %q is no name of a crate, or the same as %q", file, name, taken.name)
+		if !namePattern.MatchString(name) {
+			return nil, fmt.Errorf("%s: %q is no name of a crate", file, name)
+		}
+		if taken, isTaken := p.crates[sameName(name)]; isTaken {
+			return nil, fmt.Errorf("%s: the crate %q is the same as %q", file, name, taken.name)
 		}
 		p.crates[sameName(name)] = crate{name, owners}
 	}
