@@ -202,6 +202,23 @@ func TestCargoIsToldWhyAnUploadIsRefused(t *testing.T) {
 	}
 }
 
+// The registry refuses it before it has read it, and cargo must still read why.
+func TestCargoIsToldWhyALargeUploadIsRefused(t *testing.T) {
+	h := startHost(t)
+	h.trust(t, "demo-crate")
+	token := h.exchange(t)
+	large := newProject(t, h, manifestOf("other", "0.1.0"), "")
+	noise := make([]byte, 9<<20)
+	_, err := rand.Read(noise)
+	require.NoError(t, err)
+	large.write(t, "noise", string(noise))
+
+	printed, err := large.publish(t, token)
+
+	require.Error(t, err)
+	require.Contains(t, printed, `does not cover the package "cargo/other"`)
+}
+
 // cargo looks into the index before it uploads, so it is told without the registry's help.
 func TestCargoDoesNotPublishAVersionTwice(t *testing.T) {
 	h := startHost(t)

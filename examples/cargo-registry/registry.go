@@ -92,10 +92,7 @@ func (r *registry) serveDownload(w http.ResponseWriter, req *http.Request) {
 
 // servePublish accepts an upload of cargo publish.
 func (r *registry) servePublish(w http.ResponseWriter, req *http.Request) {
-	body := http.MaxBytesReader(w, req.Body, maxUpload)
-	err := r.publish(req, body)
-	// cargo reads an answer once it has sent all, so the rest is let in and forgotten.
-	_, _ = io.Copy(io.Discard, body)
+	err := r.publish(req, http.MaxBytesReader(w, req.Body, maxUpload))
 	if err != nil {
 		r.fail(w, req, err)
 		return
@@ -168,8 +165,9 @@ func (r *registry) fail(w http.ResponseWriter, req *http.Request, err error) {
 	writeJSON(w, status, map[string][]detail{"errors": {{domain.MessageOf(err)}}})
 }
 
-// statusOf is the status that cargo expects for a failure. It takes 401 for a demand to
-// log in, and so asks its user for cargo login; 403 shows what is wrong.
+// statusOf is the status of a failure: 403 also for a token that is no good, as cargo's
+// documentation asks for
+// (https://doc.rust-lang.org/cargo/reference/registry-web-api.html).
 func statusOf(err error) int {
 	switch domain.KindOf(err) {
 	case domain.KindInvalid, domain.KindRefused:
