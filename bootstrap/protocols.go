@@ -68,6 +68,7 @@ func newDialects(p dialectParams) ([]httpapi.Dialect, error) {
 	var dialects []httpapi.Dialect
 	crates := cratesio.Config{
 		Exchange: p.Exchange, Tokens: p.Tokens, Publishers: p.Publishers, Authenticator: p.Authenticators.Publishers,
+		Audience: p.Settings.Audience,
 	}
 	if p.Settings.speaks(ProtocolOAuth) {
 		dialect, err := oauth.New(oauth.Config{

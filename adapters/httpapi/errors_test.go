@@ -95,6 +95,8 @@ func TestADialectRefusesAConfigurationThatLacksSomething(t *testing.T) {
 	_, err = oauth.New(oauth.Config{})
 	require.Error(t, err)
 	good := newRegistry(t).cfg
+	_, err = cratesio.New(cratesio.Config{Exchange: good.Exchange, Tokens: good.Tokens, Publishers: good.Publishers, Authenticator: good.Authenticator})
+	require.Error(t, err, "no audience")
 	_, err = oauth.New(oauth.Config{Exchange: good.Exchange, Tokens: good.Tokens, Authenticator: good.Authenticator, Now: good.Now, Issuer: good.Issuer})
 	require.Error(t, err, "no audience")
 	_, err = oauth.New(oauth.Config{Exchange: good.Exchange, Tokens: good.Tokens, Authenticator: good.Authenticator, Now: good.Now, Audience: good.Audience})

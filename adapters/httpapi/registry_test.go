@@ -94,6 +94,7 @@ func (s setup) api() (*httpapi.API, error) {
 	}
 	crates, err := cratesio.New(cratesio.Config{
 		Exchange: s.Exchange, Tokens: s.Tokens, Publishers: s.Publishers, Authenticator: s.Authenticator, TokenExchange: tokenExchange,
+		Audience: s.Audience,
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ const (
 	GitHubConfigsPath = "/api/v1/trusted_publishing/github_configs"
 	GitLabConfigsPath = "/api/v1/trusted_publishing/gitlab_configs"
 	ConfigsPath       = "/api/v1/trusted_publishing/configs"
+	// AudiencePath tells the audience that ID tokens are made for.
+	AudiencePath = "/api/v1/trusted_publishing/audience"
 )
 
 // Exchanger exchanges ID tokens; *application.ExchangeService is one.
@@ -66,6 +68,8 @@ type Config struct {
 	// TokenExchange answers POST on [TokensPath] where the body is a form, or JSON
 	// with a grant_type. nil leaves such a body to the rules of this dialect.
 	TokenExchange TokenExchange
+	// Audience is the audience that ID tokens are made for.
+	Audience string
 }
 
 // Dialect answers in the manner of crates.io. It is safe for concurrent use.
@@ -73,8 +77,8 @@ type Dialect struct{ cfg Config }
 
 // New checks cfg and returns the dialect.
 func New(cfg Config) (*Dialect, error) {
-	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Publishers == nil {
-		return nil, errors.New("cratesio: the dialect needs Exchange, Tokens and Publishers")
+	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Publishers == nil || cfg.Audience == "" {
+		return nil, errors.New("cratesio: the dialect needs Exchange, Tokens, Publishers and Audience")
 	}
 	if cfg.Authenticator == nil {
 		cfg.Authenticator = request.Closed("Managing publisher configs", "TRUSTPUB_ADMIN_TOKEN")
@@ -95,6 +99,8 @@ func (d *Dialect) Register(e *echo.Echo) {
 	e.POST(TokensPath, d.postToken)
 	e.PUT(TokensPath, Handle(d.putToken))
 	e.DELETE(TokensPath, Handle(d.deleteToken))
+	e.GET(AudiencePath, Handle(d.getAudience))
+	e.HEAD(AudiencePath, Handle(d.getAudience))
 	for _, resource := range d.resources() {
 		resource.register(e)
 	}
