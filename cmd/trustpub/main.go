@@ -37,7 +37,16 @@ func run(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "trustpub:", err)
+	exit, isExit := errors.AsType[*exitError](err)
+	if isExit {
+		err = exit.err
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "trustpub:", err)
+	}
+	if isExit {
+		return exit.code
+	}
 	_, isUsage := errors.AsType[*usageError](err)
 	_, isSetting := errors.AsType[*bootstrap.SettingError](err)
 	if isUsage || isSetting {
@@ -54,7 +63,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func newRoot() *cobra.Command {
 	root := newGroup("trustpub", "Trusted publishing for any package registry",
-		newServe(), newDev(), newMigrate(), newPublisher(), newVersion())
+		newServe(), newDev(), newMigrate(), newPublisher(), newExchange(), newRevoke(), newVersion())
 	root.Long = "trustpub exchanges the OIDC identity token of a CI job for a short-lived access token\nfor the packages that trust exactly that workflow. No long-lived secret exists anywhere."
 	root.SilenceErrors = true
 	root.SilenceUsage = true

@@ -86,6 +86,13 @@ func find(cfg Config) system {
 	return none{}
 }
 
+// TakesAudience tells whether IDToken heeds the audience. A job whose ID token is
+// there already has one for the audience that its configuration says.
+func (j *Job) TakesAudience() bool {
+	_, isFixed := j.system.(bitbucket)
+	return j.explicit == "" && !isFixed
+}
+
 // Source names where the ID token comes from, in words for the job's log.
 func (j *Job) Source() string {
 	if j.explicit != "" {

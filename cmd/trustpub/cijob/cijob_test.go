@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"os/exec"
 	"slices"
 	"strings"
@@ -167,11 +166,11 @@ func TestAnAudienceIsDataToEverySystem(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, []string{`circleci run oidc get --claims {"aud":"x\",\"sub\":\"me --root-issuer\u0026audience=other"}`}, programs.ran)
 
-	endpoint := newEndpoint(t)
-	j, _ = job(t, endpoint.environment(), nil)
+	e := newEndpoint(t)
+	j, _ = job(t, e.environment(), nil)
 	_, err = j.IDToken(t.Context(), hostile)
 	require.NoError(t, err)
-	require.Equal(t, []string{hostile}, endpoint.audiences)
+	require.Equal(t, []string{hostile}, e.audiences)
 }
 
 func TestEachSystemMasksAsItCan(t *testing.T) {
@@ -211,6 +210,27 @@ func TestEachSystemMasksAsItCan(t *testing.T) {
 	})
 }
 
+func TestOnlyATokenThatIsThereAlreadyTakesNoAudience(t *testing.T) {
+	tests := []struct {
+		name        string
+		environment map[string]string
+		want        bool
+	}{
+		{"explicit", map[string]string{"GITLAB_CI": "true", "TRUSTPUB_ID_TOKEN": "jwt"}, false},
+		{"Bitbucket", map[string]string{"BITBUCKET_BUILD_NUMBER": "1"}, false},
+		{"GitHub Actions", map[string]string{"GITHUB_ACTIONS": "true"}, true},
+		{"GitLab, where it names the variable", map[string]string{"GITLAB_CI": "true"}, true},
+		{"CircleCI", map[string]string{"CIRCLECI": "true"}, true},
+		{"Buildkite", map[string]string{"BUILDKITE": "true"}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j, _ := job(t, tt.environment, nil)
+			require.Equal(t, tt.want, j.TakesAudience())
+		})
+	}
+}
+
 func TestACommandGetsNoExplicitIDToken(t *testing.T) {
 	kept := cijob.WithoutIDToken(map[string]string{"TRUSTPUB_ID_TOKEN": "jwt", "PATH": "/bin", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "t"})
 
@@ -243,102 +263,4 @@ func TestRunGivesInputAndReturnsOutputAndFailure(t *testing.T) {
 
 	_, err = cijob.Run(t.Context(), "", "no-such-program-anywhere")
 	require.ErrorIs(t, err, exec.ErrNotFound)
-}
-
-// endpoint imitates GitHub's endpoint for ID tokens, with a fault.
-type endpoint struct {
-	*httptest.Server
-	status    int
-	body      string
-	audiences []string
-	bearers   []string
-}
-
-func newEndpoint(t *testing.T) *endpoint {
-	t.Helper()
-	e := &endpoint{status: http.StatusOK, body: `{"count":9,"value":"jwt"}`}
-	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.audiences = append(e.audiences, r.URL.Query()["audience"]...)
-		e.bearers = append(e.bearers, r.Header.Get("Authorization"))
-		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(e.status)
-		_, _ = w.Write([]byte(e.body))
-	}))
-	t.Cleanup(e.Close)
-	return e
-}
-
-func (e *endpoint) environment() map[string]string {
-	return map[string]string{
-		"GITHUB_ACTIONS":                 "true",
-		"ACTIONS_ID_TOKEN_REQUEST_URL":   e.URL + "/token?api-version=2.0",
-		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-token",
-	}
-}
-
-func TestGitHubActionsIsAskedOncePerTokenForTheAudience(t *testing.T) {
-	tests := []struct{ name, query string }{
-		{"a URL with a query", "?api-version=2.0"},
-		{"a URL without one", ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			e := newEndpoint(t)
-			environment := e.environment()
-			environment["ACTIONS_ID_TOKEN_REQUEST_URL"] = e.URL + tt.query
-			j, _ := job(t, environment, nil)
-
-			token, err := j.IDToken(t.Context(), audience)
-
-			require.NoError(t, err)
-			require.Equal(t, "jwt", token)
-			require.Equal(t, []string{audience}, e.audiences)
-			require.Equal(t, []string{"Bearer request-token"}, e.bearers)
-		})
-	}
-}
-
-func TestWhatGitHubActionsAnswersWrongly(t *testing.T) {
-	tests := []struct {
-		name       string
-		status     int
-		body       string
-		want       string
-		mayImprove bool
-	}{
-		{"out of order", http.StatusServiceUnavailable, "", "answered 503", true},
-		{"an error of its own", http.StatusInternalServerError, "", "answered 500", true},
-		{"too many requests", http.StatusTooManyRequests, "", "answered 429", true},
-		{"refused", http.StatusForbidden, "request-token jwt", "answered 403", false},
-		{"a redirect is not followed", http.StatusFound, "", "answered 302", false},
-		{"no JSON", http.StatusOK, "jwt", "without an ID token", false},
-		{"no value", http.StatusOK, `{"token":"jwt"}`, "without an ID token", false},
-		{"an empty value", http.StatusOK, `{"value":""}`, "without an ID token", false},
-		{"longer than any ID token", http.StatusOK, `{"value":"` + strings.Repeat("a", 70_000) + `"}`, "without an ID token", false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			e := newEndpoint(t)
-			e.status, e.body = tt.status, tt.body
-			j, _ := job(t, e.environment(), nil)
-
-			_, err := j.IDToken(t.Context(), audience)
-
-			require.ErrorContains(t, err, tt.want)
-			require.Equal(t, tt.mayImprove, errors.Is(err, cijob.ErrUnavailable))
-			require.NotContains(t, err.Error(), "request-token")
-			require.NotContains(t, err.Error(), "jwt")
-			require.Len(t, e.bearers, 1)
-		})
-	}
-	t.Run("nothing at all", func(t *testing.T) {
-		e := newEndpoint(t)
-		e.Close()
-		j, _ := job(t, e.environment(), nil)
-
-		_, err := j.IDToken(t.Context(), audience)
-
-		require.ErrorIs(t, err, cijob.ErrUnavailable)
-		require.NotContains(t, err.Error(), "request-token")
-	})
 }
