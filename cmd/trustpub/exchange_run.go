@@ -45,18 +45,13 @@ type child struct {
 // its parent process.
 func newChild(command []string, variable string, environment map[string]string) (*child, error) {
 	path, err := exec.LookPath(command[0])
-	if err != nil {
-		return nil, cannotRun(command[0], err)
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return nil, &exitError{exitNotFound, fmt.Errorf("run the command: %w", err)}
+	case err != nil:
+		return nil, &exitError{exitNotExecutable, fmt.Errorf("run the command: %w", err)}
 	}
 	return &child{path, command[1:], variable, cijob.WithoutIDToken(environment)}, nil
-}
-
-func cannotRun(name string, err error) error {
-	code := exitNotExecutable
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		code = exitNotFound
-	}
-	return &exitError{code, fmt.Errorf("run the command %s: %w", name, err)}
 }
 
 // give runs the command to its end, and returns an *exitError when that is no success.
@@ -74,7 +69,7 @@ func (c *child) give(ctx context.Context, token string) error {
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := command.Start()
 	if err != nil {
-		return cannotRun(c.path, err)
+		return &exitError{exitNotExecutable, fmt.Errorf("run the command: %w", err)}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()

@@ -30,7 +30,7 @@ const (
 // accessToken is what an access token may look like: the characters of a bearer token
 // (RFC 6750 section 2.1). A line end in one would write further variables into an
 // environment file.
-var accessToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{1,4096}=*$`)
+var accessToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 // registry is the server that tokens are exchanged at, as a job sees it.
 type registry struct {
