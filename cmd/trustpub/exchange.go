@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustpub/trustpub/bootstrap"
 	"github.com/trustpub/trustpub/cmd/trustpub/cijob"
+	"github.com/trustpub/trustpub/domain"
 )
 
 const (
@@ -171,8 +172,9 @@ func (e *exchange) token(ctx context.Context) (string, error) {
 			return err
 		}
 		token, err = e.server.exchange(ctx, idToken)
-		if _, again := errors.AsType[*unavailableError](err); err != nil && !again && idToken == sent {
-			return fmt.Errorf("%w. The attempt before may have used the ID token up, and %s gives a job only one: run the job again",
+		refused, isRefused := errors.AsType[*refusedError](err)
+		if isRefused && refused.code == domain.CodeAlreadyUsed && idToken == sent {
+			return fmt.Errorf("%w An attempt before used it up, though its answer was lost; %s gives this job no other, so run the job again",
 				err, e.job.Source())
 		}
 		sent = idToken

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +27,9 @@ func TestASignalGoesToTheCommandAndTheTokenIsRevokedAfterIt(t *testing.T) {
 		signal syscall.Signal
 		code   int
 	}{
-		{"SIGTERM that the command handles", `trap 'exit 7' TERM; echo $TRUSTPUB_TOKEN; while :; do sleep 0.05; done`, syscall.SIGTERM, 7},
-		{"SIGINT that the command handles", `trap 'exit 8' INT; echo $TRUSTPUB_TOKEN; while :; do sleep 0.05; done`, syscall.SIGINT, 8},
-		{"SIGHUP that the command handles", `trap 'exit 9' HUP; echo $TRUSTPUB_TOKEN; while :; do sleep 0.05; done`, syscall.SIGHUP, 9},
+		{"SIGTERM that the command handles", `trap 'exit 7' TERM; echo $TRUSTPUB_TOKEN; i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 0.05; done`, syscall.SIGTERM, 7},
+		{"SIGINT that the command handles", `trap 'exit 8' INT; echo $TRUSTPUB_TOKEN; i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 0.05; done`, syscall.SIGINT, 8},
+		{"SIGHUP that the command handles", `trap 'exit 9' HUP; echo $TRUSTPUB_TOKEN; i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 0.05; done`, syscall.SIGHUP, 9},
 		{"SIGTERM that ends the command", `echo $TRUSTPUB_TOKEN; exec sleep 60`, syscall.SIGTERM, 128 + 15},
 		{"SIGTERM that the command ignores", `trap '' TERM; echo $TRUSTPUB_TOKEN; sleep 0.3; exit 0`, syscall.SIGTERM, 0},
 	}
@@ -56,7 +57,7 @@ func TestASignalGoesToTheCommandAndTheTokenIsRevokedAfterIt(t *testing.T) {
 // A job that is cancelled during the exchange ends at once, and runs nothing.
 func TestASignalBeforeThereIsATokenRunsNoCommand(t *testing.T) {
 	s := newStage(t)
-	s.failing["PUT"] = maxAttempts
+	s.fail(http.MethodPut, notAvailable, notAvailable, notAvailable, notAvailable)
 	executable, err := os.Executable()
 	require.NoError(t, err)
 	program := filepath.Join(t.TempDir(), "trustpub")

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,9 +38,19 @@ type stage struct {
 	front *httptest.Server
 
 	mu       sync.Mutex
-	failing  map[string]int
+	faults   map[string][]fault // By the method, the next one first.
 	requests map[string]int
 }
+
+// fault is how the registry fails a request.
+type fault string
+
+const (
+	// notAvailable answers 503 and does nothing.
+	notAvailable fault = "unavailable"
+	// answerLost does what was asked and answers 503.
+	answerLost fault = "lost"
+)
 
 func newStage(tb testing.TB) *stage {
 	tb.Helper()
@@ -58,9 +69,13 @@ func newStage(tb testing.TB) *stage {
 	}()
 	tb.Cleanup(func() { stop(); require.NoError(tb, <-ended) })
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: (<-addresses).String()})
-	s := &stage{tb: tb, ci: ci, failing: map[string]int{}, requests: map[string]int{}}
+	s := &stage{tb: tb, ci: ci, faults: map[string][]fault{}, requests: map[string]int{}}
 	s.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.mayServe(r) {
+		switch s.next(r) {
+		case answerLost:
+			proxy.ServeHTTP(httptest.NewRecorder(), r)
+		case notAvailable:
+		default:
 			proxy.ServeHTTP(w, r)
 			return
 		}
@@ -74,16 +89,24 @@ func newStage(tb testing.TB) *stage {
 	return s
 }
 
-// mayServe counts a request, and reports whether it goes on to the registry.
-func (s *stage) mayServe(r *http.Request) bool {
+// next counts a request, and returns how it is to fail, if at all.
+func (s *stage) next(r *http.Request) fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests[r.Method]++
-	if s.failing[r.Method] > 0 && r.URL.Path == tokensPath {
-		s.failing[r.Method]--
-		return false
+	faults := s.faults[r.Method]
+	if r.URL.Path != tokensPath || len(faults) == 0 {
+		return ""
 	}
-	return true
+	s.faults[r.Method] = faults[1:]
+	return faults[0]
+}
+
+// fail makes the next requests with a method fail.
+func (s *stage) fail(method string, faults ...fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults[method] = faults
 }
 
 func (s *stage) call(path, bearer, contentType, body string) (status int, answer string) {
@@ -121,7 +144,7 @@ func (s *stage) environment() []string {
 
 // Each script runs the real program in a job of GitHub Actions, against a registry that
 // trusts it. They have commands of their own: "active FILE" for a token that works,
-// "unavailable METHOD N" for that many failures to come, and "requests METHOD N" for how many
+// "fail METHOD FAULT..." for how the next requests fail, and "requests METHOD N" for how many
 // there were since it was last asked.
 func TestExchangeScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -136,9 +159,10 @@ func TestExchangeScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"active":      active,
-			"unavailable": unavailable,
-			"requests":    countRequests,
+			"active":   active,
+			"fail":     failNext,
+			"idtoken":  makeIDToken,
+			"requests": countRequests,
 		},
 	})
 }
@@ -156,13 +180,12 @@ func active(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func unavailable(ts *testscript.TestScript, _ bool, args []string) {
-	times, err := strconv.Atoi(args[1])
-	ts.Check(err)
-	s := stageOf(ts)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.failing[args[0]] = times
+func failNext(ts *testscript.TestScript, _ bool, args []string) {
+	var faults []fault
+	for _, arg := range args[1:] {
+		faults = append(faults, fault(arg))
+	}
+	stageOf(ts).fail(args[0], faults...)
 }
 
 func countRequests(ts *testscript.TestScript, _ bool, args []string) {
@@ -176,4 +199,11 @@ func countRequests(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("%d requests with %s, and not %d", got, args[0], want)
 	}
+}
+
+func makeIDToken(ts *testscript.TestScript, _ bool, args []string) {
+	ci := stageOf(ts).ci
+	token, err := ci.Sign(ci.GitHubClaims().With("aud", "registry.example"))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token+"\n"), 0o600))
 }

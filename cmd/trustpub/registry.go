@@ -48,6 +48,15 @@ type unavailableError struct {
 func (e *unavailableError) Error() string { return e.err.Error() }
 func (e *unavailableError) Unwrap() error { return e.err }
 
+// refusedError is an answer that is none of success.
+type refusedError struct {
+	text string
+	// code is that of the first failure; empty when the answer names none.
+	code domain.Code
+}
+
+func (e *refusedError) Error() string { return e.text }
+
 // newRegistry returns the registry at a base URL: https, or http at a loopback host.
 // The client never follows a redirect, which would take a credential elsewhere.
 func newRegistry(server string) (*registry, error) {
@@ -198,8 +207,8 @@ func retryAfter(header string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// refusal is the error of an answer that is none of success: its sentences and codes,
-// or the beginning of what it is instead. secret is what the request held, in case
+// refusal returns an error with the answer's sentences and codes, or the beginning of
+// what it is instead. secret is what the request held, in case
 // that the answer repeats it.
 func refusal(status int, body []byte, secret string) error {
 	var answer struct {
@@ -207,13 +216,13 @@ func refusal(status int, body []byte, secret string) error {
 	}
 	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
 		text := plain(string(body), secret)
-		return fmt.Errorf("the server answered %d, not as a trustpub server does: %q", status, text[:min(len(text), maxShown)])
+		return &refusedError{text: fmt.Sprintf("the server answered %d, not as a trustpub server does: %q", status, text[:min(len(text), maxShown)])}
 	}
 	var sentences []string
 	for _, failure := range answer.Errors {
 		sentences = append(sentences, fmt.Sprintf("%s (%s)", plain(failure.Detail, secret), plain(failure.Code, secret)))
 	}
-	return errors.New(strings.Join(sentences, " "))
+	return &refusedError{text: strings.Join(sentences, " "), code: domain.Code(answer.Errors[0].Code)}
 }
 
 // plain makes a server's text fit for one line of a job's log. A line end could begin
