@@ -144,7 +144,8 @@ func (s *stage) environment() []string {
 
 // Each script runs the real program in a job of GitHub Actions, against a registry that
 // trusts it. They have commands of their own: "active FILE" for a token that works,
-// "fail METHOD FAULT..." for how the next requests fail, and "requests METHOD N" for how many
+// "fail METHOD FAULT..." for how the next requests fail, "idtoken FILE" for an ID token
+// that was made elsewhere, and "requests METHOD N" for how many requests
 // there were since it was last asked.
 func TestExchangeScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
