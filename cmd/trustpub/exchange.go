@@ -24,7 +24,7 @@ const (
 	// maskTimeout is for asking the CI system to mask a secret.
 	maskTimeout = 10 * time.Second
 	// tokenVariable holds the access token where no other name is asked for.
-	tokenVariable = "TRUSTPUB_TOKEN" //nolint:gosec // A name, and no credential.
+	tokenVariable = "TRUSTPUB_TOKEN"
 )
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -99,7 +99,7 @@ func TestTheActionGivesOutATokenAndTheLastStepRevokesIt(t *testing.T) {
 
 	source, err := os.ReadFile("../../examples/action/action.yml")
 	require.NoError(t, err)
-	last := regexp.MustCompile(`(?m)^#       run: (.*)$`).FindSubmatch(source)
+	last := regexp.MustCompile(`(?m)^# +run: (go run .*)$`).FindSubmatch(source)
 	require.NotNil(t, last)
 	runScript(t, folder, string(last[1]), append(s.environment(), "TRUSTPUB_TOKEN="+token)...)
 	require.False(t, s.isActive(token))
@@ -207,7 +207,7 @@ func scriptsOf(page string) []string {
 func TestThePageOnCINamesEveryFlag(t *testing.T) {
 	page, err := os.ReadFile("../../docs/ci.md")
 	require.NoError(t, err)
-	for _, line := range strings.Split(newExchange().LocalFlags().FlagUsages(), "\n") {
+	for line := range strings.Lines(newExchange().LocalFlags().FlagUsages()) {
 		if flag := regexp.MustCompile(`--[a-z-]+`).FindString(line); flag != "" {
 			require.Contains(t, string(page), flag)
 		}

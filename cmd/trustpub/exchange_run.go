@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/trustpub/trustpub/cmd/trustpub/cijob"
@@ -65,7 +66,7 @@ func (c *child) give(ctx context.Context, token string) error {
 		return ctx.Err() // A signal came while there was no command yet.
 	}
 	command := exec.CommandContext(context.WithoutCancel(ctx), c.path, c.args...) //nolint:gosec // The job says what.
-	command.Env = append(c.environment, c.variable+"="+token)
+	command.Env = slices.Concat(c.environment, []string{c.variable + "=" + token})
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	err := command.Start()
 	if err != nil {

@@ -153,7 +153,7 @@ func TestTheAudienceIsTheServersOrItsName(t *testing.T) {
 }
 
 func TestAnswersThatGiveNoAccessToken(t *testing.T) {
-	const idToken = "eyJhbGciOi.eyJpc3Mi.c2ln" //nolint:gosec // It is none.
+	const idToken = "eyJhbGciOi.eyJpc3Mi.c2ln"
 	tests := []struct {
 		name   string
 		status int

@@ -15,7 +15,7 @@ import (
 
 // explicitVariable holds an ID token that the job got by itself. It comes before
 // what the CI system offers.
-const explicitVariable = "TRUSTPUB_ID_TOKEN" //nolint:gosec // A name, and no credential.
+const explicitVariable = "TRUSTPUB_ID_TOKEN"
 
 // ErrUnavailable is in the errors of which the CI system is the cause for the moment:
 // its endpoint for ID tokens can't be reached, or answers with 429 or 5xx. The same

@@ -13,7 +13,7 @@ import (
 // https://docs.github.com/en/actions/reference/security/oidc
 const (
 	requestURLVariable   = "ACTIONS_ID_TOKEN_REQUEST_URL"
-	requestTokenVariable = "ACTIONS_ID_TOKEN_REQUEST_TOKEN" //nolint:gosec // A name, and no credential.
+	requestTokenVariable = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 )
 
 // maxAnswer bounds an answer: an ID token of GitHub is of about 2 KiB.
