@@ -47,24 +47,41 @@ func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted
 		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
 			"The Content-Encoding is not accepted here. Send the body as it is.")
 	}
+	content, err := readAll(w, r, oversize)
+	if err != nil {
+		return Body{}, err
+	}
+	return Body{mediaType: mediaType, content: content}, nil
+}
+
+// Discard reads the body of r to its end where a protocol gives it no meaning, so
+// that the connection can serve another request. It refuses as [Read] does, but for
+// the type and the encoding.
+func Discard(w http.ResponseWriter, r *http.Request) error {
+	_, err := readAll(w, r, domain.CodeMalformedRequest)
+	return err
+}
+
+// readAll returns a body of at most [MaxBody] bytes.
+func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]byte, error) {
 	tooLarge := statusError(http.StatusRequestEntityTooLarge, oversize, "The request body is larger than %d bytes.", MaxBody)
 	if r.ContentLength > MaxBody {
 		// The connection is of no more use: the body that follows is not read.
 		w.Header().Set("Connection", "close")
-		return Body{}, tooLarge
+		return nil, tooLarge
 	}
 	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return Body{}, tooLarge
+		return nil, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return Body{}, statusError(http.StatusRequestTimeout, domain.CodeMalformedRequest,
+		return nil, statusError(http.StatusRequestTimeout, domain.CodeMalformedRequest,
 			"The request body was too slow in coming.")
 	}
 	if err != nil {
-		return Body{}, malformed("The request body could not be read to its end.")
+		return nil, malformed("The request body could not be read to its end.")
 	}
-	return Body{mediaType: mediaType, content: content}, nil
+	return content, nil
 }
 
 func mediaTypeOf(r *http.Request) (string, bool) {

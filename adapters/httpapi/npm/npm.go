@@ -1,0 +1,133 @@
+// Package npm is the dialect of npm's registry: the exchange that npm, pnpm and
+// yarn ask for when they publish from a CI job.
+//
+// Every error is {"message":"a sentence","error":"the same","code":"…"}: npm prints
+// message where an exchange fails, and error everywhere else.
+package npm
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// Ecosystem is the package URL type of npm's packages.
+const Ecosystem = "npm"
+
+// The paths of the dialect. A name that has a scope is one segment or two:
+// @scope%2fname, as clients send it, or @scope/name, as some proxies make of it.
+const (
+	// PathPrefix begins all paths of the dialect. Others below it are the registry's
+	// own, such as /-/whoami.
+	PathPrefix = "/-/"
+	// ExchangePath is followed by the name of the package. npm asks for it at the
+	// root of the registry's origin, also where the registry's URL has a path.
+	ExchangePath = PathPrefix + "npm/v1/oidc/token/exchange/package/"
+)
+
+// Exchanger exchanges ID tokens; *application.ExchangeService is one.
+type Exchanger interface {
+	Exchange(ctx context.Context, request application.ExchangeRequest) (application.Issued, error)
+}
+
+// Config holds what the dialect needs. All fields are required.
+type Config struct {
+	// Exchange mints for packages of [Ecosystem] alone.
+	Exchange Exchanger
+}
+
+// Dialect answers in the manner of npm's registry. It is safe for concurrent use.
+type Dialect struct{ cfg Config }
+
+// New checks cfg and returns the dialect.
+func New(cfg Config) (*Dialect, error) {
+	if cfg.Exchange == nil {
+		return nil, errors.New("npm: the dialect needs Exchange")
+	}
+	return &Dialect{cfg: cfg}, nil
+}
+
+// Owns reports whether a path is the dialect's.
+func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPrefix) }
+
+// Register adds the endpoints to e. The handlers read the names from the URL
+// themselves: the router gives them decoded at one time and not at another.
+func (d *Dialect) Register(e *echo.Echo) {
+	for _, name := range []string{":name", ":scope/:name"} {
+		e.POST(ExchangePath+name, d.handle(d.exchange))
+	}
+}
+
+// handle answers an error of h in this dialect, and passes it on to be logged.
+func (d *Dialect) handle(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := h(c)
+		if err != nil {
+			err = errors.Join(err, d.WriteError(c, err))
+		}
+		return err
+	}
+}
+
+// WriteError answers err, unless an answer was begun already.
+func (d *Dialect) WriteError(c echo.Context, err error) error {
+	if c.Response().Committed {
+		return nil
+	}
+	status := statusOf(err)
+	switch status {
+	case http.StatusUnauthorized:
+		c.Response().Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	}
+	message := domain.MessageOf(err)
+	return c.JSON(status, struct {
+		Message string      `json:"message"`
+		Error   string      `json:"error"`
+		Code    domain.Code `json:"code"`
+	}{message, message, domain.CodeOf(err)})
+}
+
+// noTrust are the reasons for which nobody trusts a workload whose ID token is good.
+var noTrust = []domain.Code{
+	domain.CodeNoPublisher, domain.CodeOwnerIDMismatch, domain.CodeWorkflowMismatch, domain.CodeEnvironmentMismatch,
+}
+
+// statusOf returns the status for err. npm's registry answers 401 where the ID token
+// is no good, and 404, as for a package that does not exist, where the package does
+// not trust the workload.
+func statusOf(err error) int {
+	if status, ok := request.StatusOf(err); ok {
+		return status
+	}
+	switch domain.KindOf(err) {
+	case domain.KindInvalid:
+		return http.StatusBadRequest
+	case domain.KindRefused:
+		if slices.Contains(noTrust, domain.CodeOf(err)) {
+			return http.StatusNotFound
+		}
+		return http.StatusUnauthorized
+	case domain.KindUnauthenticated:
+		return http.StatusUnauthorized
+	case domain.KindForbidden:
+		return http.StatusForbidden
+	case domain.KindNotFound:
+		return http.StatusNotFound
+	case domain.KindConflict:
+		return http.StatusConflict
+	case domain.KindUnavailable:
+		return http.StatusServiceUnavailable
+	case domain.KindInternal:
+	}
+	return http.StatusInternalServerError
+}
