@@ -1,15 +1,18 @@
 package bootstrap
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
+	"github.com/trustpub/trustpub/adapters/httpapi/npm"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -24,10 +27,12 @@ const (
 	ProtocolCratesIO Protocol = "cratesio"
 	// ProtocolOAuth is OAuth 2.0: RFC 8693, RFC 7009, RFC 7662 and RFC 8414.
 	ProtocolOAuth Protocol = "oauth"
+	// ProtocolNPM is that of npm's registry.
+	ProtocolNPM Protocol = "npm"
 )
 
 // protocols are all that there are.
-var protocols = []Protocol{ProtocolCratesIO, ProtocolOAuth}
+var protocols = []Protocol{ProtocolCratesIO, ProtocolOAuth, ProtocolNPM}
 
 // UnmarshalText accepts the name of a protocol.
 func (p *Protocol) UnmarshalText(text []byte) error {
@@ -44,11 +49,26 @@ func (s Settings) speaks(p Protocol) bool { return slices.Contains(s.Protocols, 
 
 // tokenPrefixes returns the prefixes of all tokens that may be given out.
 func (s Settings) tokenPrefixes() ([]domain.TokenPrefix, error) {
-	prefix, err := domain.NewTokenPrefix(s.TokenPrefix)
-	if err != nil {
-		return nil, err
+	given := []string{s.TokenPrefix}
+	if s.speaks(ProtocolNPM) {
+		given = append(given, s.NPMTokenPrefix)
 	}
-	return []domain.TokenPrefix{prefix}, nil
+	var prefixes []domain.TokenPrefix
+	for _, text := range given {
+		prefix, err := domain.NewTokenPrefix(text)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}
+
+// npmAudience returns the audience that npm asks for when it publishes to a registry
+// at that domain name: its URL parser makes the host lower-case and leaves out the port.
+func npmAudience(domainName string) string {
+	host, _, _ := strings.Cut(domainName, ":")
+	return "npm:" + strings.ToLower(host)
 }
 
 // dialectParams are what the dialects are made of.
@@ -56,6 +76,10 @@ type dialectParams struct {
 	fx.In
 
 	Settings       Settings
+	Verifiers      Verifiers
+	Configs        application.ConfigFinder
+	TokenStore     application.TokenStore
+	Auditor        application.Auditor
 	Exchange       *application.ExchangeService
 	Tokens         *application.TokenService
 	Publishers     *application.PublisherService
@@ -88,7 +112,39 @@ func newDialects(p dialectParams) ([]httpapi.Dialect, error) {
 		}
 		dialects = append(dialects, dialect)
 	}
+	if p.Settings.speaks(ProtocolNPM) {
+		dialect, err := newNPM(p)
+		if err != nil {
+			return nil, fmt.Errorf("protocol %s: %w", ProtocolNPM, err)
+		}
+		dialects = append(dialects, dialect)
+	}
 	return dialects, nil
+}
+
+func newNPM(p dialectParams) (*npm.Dialect, error) {
+	exchange, err := ecosystemExchange(p, npm.Ecosystem, p.Settings.NPMAudience, p.Settings.NPMTokenPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return npm.New(npm.Config{Exchange: exchange})
+}
+
+// ecosystemExchange makes the exchange of a protocol that has an ecosystem, an
+// audience and a token prefix of its own.
+func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*application.ExchangeService, error) {
+	verifier, err := p.Verifiers(audience)
+	if err != nil {
+		return nil, err
+	}
+	tokenPrefix, err := domain.NewTokenPrefix(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return application.NewExchangeService(application.ExchangeConfig{
+		Verifier: verifier, Configs: p.Configs, Tokens: p.TokenStore, Auditor: p.Auditor,
+		Ecosystem: ecosystem, Prefix: tokenPrefix, TTL: p.Settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
+	})
 }
 
 func newAPI(dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger) (*httpapi.API, error) {

@@ -60,6 +60,30 @@ func TestTheAudienceIsTheDomainNameUnlessSet(t *testing.T) {
 	}
 }
 
+func TestTheAudienceOfNPMIsWhatNPMAsksForUnlessSet(t *testing.T) {
+	tests := []struct {
+		name        string
+		environment map[string]string
+		want        string
+	}{
+		{"neither", nil, "npm:crates.io"},
+		{"domain name", map[string]string{"DOMAIN_NAME": "registry.example"}, "npm:registry.example"},
+		{"domain name with port", map[string]string{"DOMAIN_NAME": "localhost:4873"}, "npm:localhost"},
+		{"domain name in capitals", map[string]string{"DOMAIN_NAME": "Registry.Example"}, "npm:registry.example"},
+		{"other audience", map[string]string{"DOMAIN_NAME": "registry.example", "TRUSTPUB_AUDIENCE": "crates"}, "npm:registry.example"},
+		{"set", map[string]string{"DOMAIN_NAME": "registry.example", "TRUSTPUB_NPM_AUDIENCE": "npm:npm.example"}, "npm:npm.example"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := bootstrap.LoadSettings(test.environment)
+
+			require.NoError(t, err)
+			require.Equal(t, test.want, s.NPMAudience)
+			require.Equal(t, "npm_tp_", s.NPMTokenPrefix)
+		})
+	}
+}
+
 func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
@@ -85,6 +109,8 @@ func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 		{"lifetime too long", map[string]string{"TRUSTPUB_TOKEN_TTL": "1h1s"}, "TRUSTPUB_TOKEN_TTL", "1m to 1h"},
 		{"lifetime without unit", map[string]string{"TRUSTPUB_TOKEN_TTL": "30"}, "TRUSTPUB_TOKEN_TTL", `"30" is no duration`},
 		{"prefix without underscore", map[string]string{"TRUSTPUB_TOKEN_PREFIX": "abc"}, "TRUSTPUB_TOKEN_PREFIX", "underscore"},
+		{"npm audience with space", map[string]string{"TRUSTPUB_NPM_AUDIENCE": "npm: x"}, "TRUSTPUB_NPM_AUDIENCE", "spaces"},
+		{"npm prefix in capitals", map[string]string{"TRUSTPUB_NPM_TOKEN_PREFIX": "NPM_"}, "TRUSTPUB_NPM_TOKEN_PREFIX", "lower-case"},
 		{"leeway below zero", map[string]string{"TRUSTPUB_JWT_LEEWAY": "-1s"}, "TRUSTPUB_JWT_LEEWAY", "0s to 120s"},
 		{"leeway too long", map[string]string{"TRUSTPUB_JWT_LEEWAY": "121s"}, "TRUSTPUB_JWT_LEEWAY", "0s to 120s"},
 		{"short admin token", map[string]string{"TRUSTPUB_ADMIN_TOKEN": longToken[1:]}, "TRUSTPUB_ADMIN_TOKEN", "31 characters"},

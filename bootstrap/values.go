@@ -204,6 +204,11 @@ var domainName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\
 
 func isDomainName(s string) bool { return len(s) <= 255 && domainName.MatchString(s) }
 
+// isAudience reports whether s can be the aud that jobs ask their ID tokens for.
+func isAudience(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
 // isAddress reports whether s is HOST:PORT as it can be listened on.
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
