@@ -18,6 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "write the responses to testdata instead of comparing them")
 
+// alsoTrusts finds the packages that a conversation needs besides the crates.
+var alsoTrusts = regexp.MustCompile(`octo/app may also publish ([a-z]+)/(\S+)\.`)
+
 var generatedID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // TestGoldenConversations replays the conversations of testdata/*/*.txtar: each a
@@ -46,6 +49,9 @@ func replay(t *testing.T, file string) {
 			cfg.Authenticator, cfg.RegistryAuthenticator = nil, nil
 		}
 	})
+	for _, pkg := range alsoTrusts.FindAllStringSubmatch(string(archive.Comment), -1) {
+		r.trust(t, pkg[1], pkg[2])
+	}
 	if strings.Contains(string(archive.Comment), "without a database") {
 		r.store.fail(errDown)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
+	"github.com/trustpub/trustpub/adapters/httpapi/npm"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -72,6 +73,7 @@ type registry struct {
 // setup is what the API is made of.
 type setup struct {
 	Exchange                             cratesio.Exchanger
+	NPMExchange                          npm.Exchanger
 	Tokens                               oauth.Tokens
 	Publishers                           cratesio.Publishers
 	Audience, Issuer                     string
@@ -99,8 +101,12 @@ func (s setup) api() (*httpapi.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	npmDialect, err := npm.New(npm.Config{Exchange: s.NPMExchange})
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
-		Dialects: []httpapi.Dialect{crates, tokenExchange},
+		Dialects: []httpapi.Dialect{crates, tokenExchange, npmDialect},
 		Ready:    s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
 	})
 }
@@ -121,12 +127,17 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	prefix, err := domain.NewTokenPrefix(domain.DefaultTokenPrefix)
 	require.NoError(tb, err)
 
-	exchange, err := application.NewExchangeService(application.ExchangeConfig{
-		Verifier: r.verifier(tb), Configs: r.store, Tokens: r.store, Auditor: silent{},
-		Prefix: prefix, Now: now, Rand: seeded(1),
-	})
+	exchangeOf := func(ecosystem string, prefix domain.TokenPrefix, random io.Reader) *application.ExchangeService {
+		exchange, err := application.NewExchangeService(application.ExchangeConfig{
+			Verifier: r.verifier(tb), Configs: r.store, Tokens: r.store, Auditor: silent{},
+			Ecosystem: ecosystem, Prefix: prefix, Now: now, Rand: random,
+		})
+		require.NoError(tb, err)
+		return exchange
+	}
+	npmPrefix, err := domain.NewTokenPrefix("npm_tp_")
 	require.NoError(tb, err)
-	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix}, Now: now})
+	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix, npmPrefix}, Now: now})
 	require.NoError(tb, err)
 	publishers, err := application.NewPublisherService(application.PublisherConfig{
 		Configs: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
@@ -137,31 +148,37 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 		Definitions: []domain.Definition{buildkite}, Now: now,
 	})
 	require.NoError(tb, err)
-	for _, crate := range []string{"serde", "serde_json"} {
-		_, err := publishers.CreateConfig(tb.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
-			Package: domain.Package{Ecosystem: "cargo", Name: crate},
-			Owner:   "octo", Repository: "app", WorkflowFilename: "release.yml",
-		})
-		require.NoError(tb, err)
-	}
 
 	admin, err := httpapi.BearerToken(adminToken, application.Actor{ID: "admin"})
 	require.NoError(tb, err)
 	caller, err := httpapi.BearerToken(registryToken, application.Actor{ID: "registry"})
 	require.NoError(tb, err)
 	r.cfg = setup{
-		Exchange: exchange, Tokens: tokens, Publishers: publishers,
+		Exchange: exchangeOf("", prefix, seeded(1)), NPMExchange: exchangeOf(npm.Ecosystem, npmPrefix, seeded(3)),
+		Tokens: tokens, Publishers: publishers,
 		Audience: "crates.io", Issuer: "https://crates.io",
 		Authenticator: admin, RegistryAuthenticator: caller,
 		Logger: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    now, Rand: seeded(2),
 	}
+	r.trust(tb, "cargo", "serde")
+	r.trust(tb, "cargo", "serde_json")
 	for _, f := range change {
 		f(&r.cfg)
 	}
 	r.api, err = r.cfg.api()
 	require.NoError(tb, err)
 	return r
+}
+
+// trust makes octo/app a publisher of a package.
+func (r *registry) trust(tb testing.TB, ecosystem, name string) {
+	tb.Helper()
+	_, err := r.cfg.Publishers.CreateConfig(tb.Context(), application.Actor{ID: "test"}, domain.GitHubConfigParams{
+		Package: domain.Package{Ecosystem: ecosystem, Name: name},
+		Owner:   "octo", Repository: "app", WorkflowFilename: "release.yml",
+	})
+	require.NoError(tb, err)
 }
 
 // seeded returns a source that gives the same bytes in every run.
