@@ -138,9 +138,12 @@ func TestOtherMethodsAre405WithAllow(t *testing.T) {
 		"/oauth/revoke":     {"OPTIONS", "POST"},
 		"/oauth/introspect": {"OPTIONS", "POST"},
 		"/.well-known/oauth-authorization-server": {"OPTIONS", "GET", "HEAD"},
-		"/healthz":      {"OPTIONS", "GET", "HEAD"},
-		"/readyz":       {"OPTIONS", "GET", "HEAD"},
-		"/openapi.json": {"OPTIONS", "GET", "HEAD"},
+		npmExchangePath + "tool":                  {"OPTIONS", "POST"},
+		npmExchangePath + "@octo%2fapp":           {"OPTIONS", "POST"},
+		npmExchangePath + "@octo/app":             {"OPTIONS", "POST"},
+		"/healthz":                                {"OPTIONS", "GET", "HEAD"},
+		"/readyz":                                 {"OPTIONS", "GET", "HEAD"},
+		"/openapi.json":                           {"OPTIONS", "GET", "HEAD"},
 	}
 	r := newRegistry(t)
 	for path, methods := range allowed {
