@@ -3,6 +3,7 @@ package npm
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/trustpub/trustpub/domain"
@@ -20,21 +21,26 @@ var (
 )
 
 // ParseName returns the package that a name in the path of a URL stands for. The name
-// is decoded once, whatever the case of its escapes, and then must be one that npm
-// accepts. Errors are of KindInvalid.
+// is decoded once, whatever the case of its escapes. Errors are those of [NewPackage].
 func ParseName(escaped string) (domain.Package, error) {
 	name, err := url.PathUnescape(escaped)
-	if err != nil || !validName(name) {
-		return domain.Package{}, domain.Invalid(domain.CodeMalformedRequest,
-			"The URL does not hold the name of an npm package. Its form is name, or @scope%%2fname, of at most %d letters, digits and the characters - _ . ~ ! * ' ( ).", maxName)
+	if err != nil {
+		return domain.Package{}, invalidName()
+	}
+	return NewPackage(name)
+}
+
+// NewPackage returns the package of that name, which must be one that npm accepts: it
+// is name or @scope/name, and safe as a path. Errors are of KindInvalid.
+func NewPackage(name string) (domain.Package, error) {
+	isReserved := slices.Contains([]string{"node_modules", "favicon.ico"}, strings.ToLower(name))
+	if isReserved || len(name) > maxName || !plainName.MatchString(name) && !scopedName.MatchString(name) {
+		return domain.Package{}, invalidName()
 	}
 	return domain.NewPackage(Ecosystem, name)
 }
 
-func validName(name string) bool {
-	switch strings.ToLower(name) {
-	case "node_modules", "favicon.ico":
-		return false
-	}
-	return len(name) <= maxName && (plainName.MatchString(name) || scopedName.MatchString(name))
+func invalidName() error {
+	return domain.Invalid(domain.CodeMalformedRequest,
+		"This is not the name of an npm package. Its form is name or @scope/name, @scope%%2fname in a URL, of at most %d letters, digits and the characters - _ . ~ ! * ' ( ).", maxName)
 }
