@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -176,6 +177,11 @@ func TestRefusalsOfNPMHaveTheStatusOfNPMsRegistry(t *testing.T) {
 		{"no publisher", domain.Refuse(domain.CodeNoPublisher, "x"), http.StatusNotFound},
 		{"owner", domain.Refuse(domain.CodeOwnerIDMismatch, "x"), http.StatusNotFound},
 		{"workflow", domain.Refuse(domain.CodeWorkflowMismatch, "x"), http.StatusNotFound},
+		{"renamed", domain.Refuse(domain.CodeRepositoryRenamed, "x"), http.StatusNotFound},
+		{"pinned", domain.Refuse(domain.CodePinnedIDMismatch, "x"), http.StatusNotFound},
+		{"reusable workflow", domain.Refuse(domain.CodeReusableWorkflowMismatch, "x"), http.StatusNotFound},
+		{"claim", domain.Refuse(domain.CodeClaimMismatch, "x"), http.StatusNotFound},
+		{"forbidden claim", domain.Refuse(domain.CodeForbiddenClaim, "x"), http.StatusUnauthorized},
 		{"environment", domain.Refuse(domain.CodeEnvironmentMismatch, "x"), http.StatusNotFound},
 		{"keys", domain.Unavailable(domain.CodeKeysUnavailable, io.ErrUnexpectedEOF, "x"), http.StatusServiceUnavailable},
 		{"store", domain.Unavailable(domain.CodeStoreUnavailable, io.ErrUnexpectedEOF, "x"), http.StatusServiceUnavailable},
@@ -201,10 +207,13 @@ func TestATokenOfNPMCoversThePackageInTheURLAlone(t *testing.T) {
 	r.trust(t, "npm", "serde")
 	response := r.do(t, npmExchange("serde"))
 	require.Equal(t, http.StatusCreated, response.StatusCode)
-	require.Len(t, r.store.tokens, 1)
-	for _, token := range r.store.tokens {
-		require.Equal(t, []domain.Package{{Ecosystem: "npm", Name: "serde"}}, token.Packages())
+	var minted struct {
+		Token string `json:"token"`
 	}
+	require.NoError(t, json.Unmarshal([]byte(response.Body), &minted))
+	token, err := r.cfg.Tokens.Introspect(t.Context(), minted.Token)
+	require.NoError(t, err)
+	require.Equal(t, []domain.Package{{Ecosystem: "npm", Name: "serde"}}, token.Packages())
 }
 
 func TestNPMMintsForNoOtherEcosystem(t *testing.T) {
@@ -212,8 +221,11 @@ func TestNPMMintsForNoOtherEcosystem(t *testing.T) {
 	r := newRegistry(t)
 	response := r.do(t, npmExchange("serde"))
 	require.Equal(t, http.StatusNotFound, response.StatusCode)
-	require.Empty(t, r.store.tokens)
-	require.Empty(t, r.store.used, "a refusal does not use the ID token up")
+	require.Zero(t, r.store.tokens)
+
+	r.trust(t, "npm", "serde")
+	response = r.do(t, npmExchange("serde"))
+	require.Equal(t, http.StatusCreated, response.StatusCode, "the refusal did not use the ID token up")
 }
 
 func TestNPMRefusesWorkloadsOfOtherRepositories(t *testing.T) {
@@ -222,7 +234,7 @@ func TestNPMRefusesWorkloadsOfOtherRepositories(t *testing.T) {
 	r.trust(t, "npm", "tool")
 	response := r.do(t, bare(http.MethodPost, npmExchangePath+"tool").bearer(strangeJWT))
 	require.Equal(t, http.StatusNotFound, response.StatusCode)
-	require.Empty(t, r.store.tokens)
+	require.Zero(t, r.store.tokens)
 }
 
 func TestTheNPMDialectNeedsAnExchange(t *testing.T) {

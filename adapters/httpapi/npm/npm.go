@@ -99,7 +99,8 @@ func (d *Dialect) WriteError(c echo.Context, err error) error {
 
 // noTrust are the reasons for which nobody trusts a workload whose ID token is good.
 var noTrust = []domain.Code{
-	domain.CodeNoPublisher, domain.CodeOwnerIDMismatch, domain.CodeWorkflowMismatch, domain.CodeEnvironmentMismatch,
+	domain.CodeNoPublisher, domain.CodeRepositoryRenamed, domain.CodeOwnerIDMismatch, domain.CodePinnedIDMismatch,
+	domain.CodeWorkflowMismatch, domain.CodeReusableWorkflowMismatch, domain.CodeEnvironmentMismatch, domain.CodeClaimMismatch,
 }
 
 // statusOf returns the status for err. npm's registry answers 401 where the ID token
