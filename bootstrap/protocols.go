@@ -14,6 +14,8 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 	"github.com/trustpub/trustpub/adapters/httpapi/npm"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
+	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
+	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -29,10 +31,14 @@ const (
 	ProtocolOAuth Protocol = "oauth"
 	// ProtocolNPM is that of npm's registry.
 	ProtocolNPM Protocol = "npm"
+	// ProtocolPyPI is that of PyPI.
+	ProtocolPyPI Protocol = "pypi"
+	// ProtocolRubyGems is that of RubyGems.org.
+	ProtocolRubyGems Protocol = "rubygems"
 )
 
 // protocols are all that there are.
-var protocols = []Protocol{ProtocolCratesIO, ProtocolOAuth, ProtocolNPM}
+var protocols = []Protocol{ProtocolCratesIO, ProtocolOAuth, ProtocolNPM, ProtocolPyPI, ProtocolRubyGems}
 
 // UnmarshalText accepts the name of a protocol.
 func (p *Protocol) UnmarshalText(text []byte) error {
@@ -52,6 +58,12 @@ func (s Settings) tokenPrefixes() ([]domain.TokenPrefix, error) {
 	given := []string{s.TokenPrefix}
 	if s.speaks(ProtocolNPM) {
 		given = append(given, s.NPMTokenPrefix)
+	}
+	if s.speaks(ProtocolPyPI) {
+		given = append(given, s.PyPITokenPrefix)
+	}
+	if s.speaks(ProtocolRubyGems) {
+		given = append(given, s.RubyGemsTokenPrefix)
 	}
 	var prefixes []domain.TokenPrefix
 	for _, text := range given {
@@ -119,6 +131,20 @@ func newDialects(p dialectParams) ([]httpapi.Dialect, error) {
 		}
 		dialects = append(dialects, dialect)
 	}
+	if p.Settings.speaks(ProtocolPyPI) {
+		dialect, err := newPyPI(p)
+		if err != nil {
+			return nil, fmt.Errorf("protocol %s: %w", ProtocolPyPI, err)
+		}
+		dialects = append(dialects, dialect)
+	}
+	if p.Settings.speaks(ProtocolRubyGems) {
+		dialect, err := newRubyGems(p)
+		if err != nil {
+			return nil, fmt.Errorf("protocol %s: %w", ProtocolRubyGems, err)
+		}
+		dialects = append(dialects, dialect)
+	}
 	return dialects, nil
 }
 
@@ -128,6 +154,22 @@ func newNPM(p dialectParams) (*npm.Dialect, error) {
 		return nil, err
 	}
 	return npm.New(npm.Config{Exchange: exchange})
+}
+
+func newPyPI(p dialectParams) (*pypi.Dialect, error) {
+	exchange, err := ecosystemExchange(p, pypi.Ecosystem, p.Settings.PyPIAudience, p.Settings.PyPITokenPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return pypi.New(pypi.Config{Exchange: exchange, Audience: p.Settings.PyPIAudience})
+}
+
+func newRubyGems(p dialectParams) (*rubygems.Dialect, error) {
+	exchange, err := ecosystemExchange(p, rubygems.Ecosystem, p.Settings.RubyGemsAudience, p.Settings.RubyGemsTokenPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return rubygems.New(rubygems.Config{Exchange: exchange, Publishers: p.Publishers, Authenticator: p.Authenticators.Publishers})
 }
 
 // ecosystemExchange makes the exchange of a protocol that has an ecosystem, an

@@ -23,7 +23,7 @@ type Settings struct {
 	DatabaseURL   DatabaseURL       `env:"DATABASE_URL"                 envDefault:"sqlite:trustpub.db"     flag:"database-url"        usage:"postgres://... or sqlite:PATH; sqlite::memory: is a throw-away database"`
 	Migrate       MigrateMode       `env:"TRUSTPUB_MIGRATE"             envDefault:"auto"                   flag:"migrate"             usage:"auto brings the schema up to date at the start, off refuses to start on a schema that is not current"`
 	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, gitlab, or NAME=ISSUER for an issuer of their own; empty refuses every exchange"`
-	Protocols     []Protocol        `env:"TRUSTPUB_PROTOCOLS"           envDefault:"cratesio,oauth"         flag:"protocols"           usage:"comma-separated wire protocols to speak: cratesio, oauth, npm"`
+	Protocols     []Protocol        `env:"TRUSTPUB_PROTOCOLS"           envDefault:"cratesio,oauth"         flag:"protocols"           usage:"comma-separated wire protocols to speak: cratesio, oauth, npm, pypi, rubygems"`
 	DomainName    string            `env:"DOMAIN_NAME"                  envDefault:"crates.io"              flag:"domain-name"         usage:"the registry's public domain name"`
 	Audience      string            `env:"TRUSTPUB_AUDIENCE"                                                flag:"audience"            usage:"the aud that an ID token must carry; the domain name when not set"`
 	TokenTTL      time.Duration     `env:"TRUSTPUB_TOKEN_TTL"           envDefault:"30m"                    flag:"token-ttl"           usage:"lifetime of an access token, 1m to 1h"`
@@ -37,8 +37,12 @@ type Settings struct {
 	LogFormat     LogFormat         `env:"TRUSTPUB_LOG_FORMAT"                                              flag:"log-format"          usage:"json or text; not set, text on a terminal and json elsewhere"`
 	LogLevel      LogLevel          `env:"TRUSTPUB_LOG_LEVEL"           envDefault:"info"                   flag:"log-level"           usage:"debug, info, warn or error"`
 
-	NPMAudience    string `env:"TRUSTPUB_NPM_AUDIENCE"                          flag:"npm-audience"     usage:"the aud that an ID token must carry for the npm protocol; npm: and the domain name without port when not set"`
-	NPMTokenPrefix string `env:"TRUSTPUB_NPM_TOKEN_PREFIX" envDefault:"npm_tp_" flag:"npm-token-prefix" usage:"prefix of access tokens of the npm protocol, [a-z][a-z0-9_]{1,15}_"`
+	NPMAudience         string `env:"TRUSTPUB_NPM_AUDIENCE"                                    flag:"npm-audience"          usage:"the aud that an ID token must carry for the npm protocol; npm: and the domain name without port when not set"`
+	NPMTokenPrefix      string `env:"TRUSTPUB_NPM_TOKEN_PREFIX"      envDefault:"npm_tp_"      flag:"npm-token-prefix"      usage:"prefix of access tokens of the npm protocol, [a-z][a-z0-9_]{1,15}_"`
+	PyPIAudience        string `env:"TRUSTPUB_PYPI_AUDIENCE"                                   flag:"pypi-audience"         usage:"the aud that an ID token must carry for the pypi protocol; TRUSTPUB_AUDIENCE when not set"`
+	PyPITokenPrefix     string `env:"TRUSTPUB_PYPI_TOKEN_PREFIX"     envDefault:"pypi_tp_"     flag:"pypi-token-prefix"     usage:"prefix of access tokens of the pypi protocol, [a-z][a-z0-9_]{1,15}_"`
+	RubyGemsAudience    string `env:"TRUSTPUB_RUBYGEMS_AUDIENCE"                               flag:"rubygems-audience"     usage:"the aud that an ID token must carry for the rubygems protocol; TRUSTPUB_AUDIENCE when not set"`
+	RubyGemsTokenPrefix string `env:"TRUSTPUB_RUBYGEMS_TOKEN_PREFIX" envDefault:"rubygems_tp_" flag:"rubygems-token-prefix" usage:"prefix of access tokens of the rubygems protocol, [a-z][a-z0-9_]{1,15}_"`
 
 	// Definitions are those of the providers that need no code.
 	Definitions []domain.Definition `env:"-"`
@@ -76,6 +80,12 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 	settings.AudienceAssumed = !hasAudience && !hasDomainName
 	if settings.Audience == "" {
 		settings.Audience = settings.DomainName
+	}
+	if settings.PyPIAudience == "" {
+		settings.PyPIAudience = settings.Audience
+	}
+	if settings.RubyGemsAudience == "" {
+		settings.RubyGemsAudience = settings.Audience
 	}
 	if settings.NPMAudience == "" {
 		settings.NPMAudience = npmAudience(settings.DomainName)
@@ -118,27 +128,36 @@ func settingError(err error, environment map[string]string) error {
 }
 
 func (s Settings) validate() error {
-	_, prefixErr := domain.NewTokenPrefix(s.TokenPrefix)
-	_, npmPrefixErr := domain.NewTokenPrefix(s.NPMTokenPrefix)
 	switch {
 	case !isAddress(s.Listen):
 		return &SettingError{"TRUSTPUB_LISTEN", fmt.Sprintf("%q is no address; use a free HOST:PORT of this machine", s.Listen)}
 	case !isDomainName(s.DomainName):
 		return &SettingError{"DOMAIN_NAME", fmt.Sprintf("%q is no domain name; use a host name, with a port if need be, without scheme and path", s.DomainName)}
-	case !isAudience(s.Audience):
-		return &SettingError{"TRUSTPUB_AUDIENCE", fmt.Sprintf("%q holds spaces or control characters; use what the jobs ask their ID tokens for", s.Audience)}
-	case !isAudience(s.NPMAudience):
-		return &SettingError{"TRUSTPUB_NPM_AUDIENCE", fmt.Sprintf("%q holds spaces or control characters; use npm: and the host name of the registry's URL", s.NPMAudience)}
 	case s.TokenTTL < domain.MinTokenTTL || s.TokenTTL > domain.MaxTokenTTL:
 		return &SettingError{"TRUSTPUB_TOKEN_TTL", fmt.Sprintf("%s is out of range; use 1m to 1h", s.TokenTTL)}
-	case prefixErr != nil:
-		return &SettingError{"TRUSTPUB_TOKEN_PREFIX", domain.MessageOf(prefixErr)}
-	case npmPrefixErr != nil:
-		return &SettingError{"TRUSTPUB_NPM_TOKEN_PREFIX", domain.MessageOf(npmPrefixErr)}
 	case s.JWTLeeway < 0 || s.JWTLeeway > oidc.MaxLeeway:
 		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}
+	}
+	return s.validateProtocols()
+}
+
+// validateProtocols checks what each protocol has of its own.
+func (s Settings) validateProtocols() error {
+	for _, p := range []struct{ name, audience, prefix string }{
+		{"", s.Audience, s.TokenPrefix},
+		{"NPM_", s.NPMAudience, s.NPMTokenPrefix},
+		{"PYPI_", s.PyPIAudience, s.PyPITokenPrefix},
+		{"RUBYGEMS_", s.RubyGemsAudience, s.RubyGemsTokenPrefix},
+	} {
+		if !isAudience(p.audience) {
+			return &SettingError{"TRUSTPUB_" + p.name + "AUDIENCE", fmt.Sprintf("%q holds spaces or control characters; use what the jobs ask their ID tokens for", p.audience)}
+		}
+		_, err := domain.NewTokenPrefix(p.prefix)
+		if err != nil {
+			return &SettingError{"TRUSTPUB_" + p.name + "TOKEN_PREFIX", domain.MessageOf(err)}
+		}
 	}
 	return nil
 }

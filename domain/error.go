@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Kind says what sort of failure an [Error] is. The edges of the program map it
@@ -125,6 +126,15 @@ const (
 	// CodeNotFound is a thing or an endpoint that does not exist.
 	CodeNotFound Code = "not_found"
 )
+
+// IsUntrusted reports whether a code says that an ID token is good, and that no config
+// trusts its workload.
+func IsUntrusted(code Code) bool {
+	return slices.Contains([]Code{
+		CodeNoPublisher, CodeRepositoryRenamed, CodeOwnerIDMismatch,
+		CodePinnedIDMismatch, CodeWorkflowMismatch, CodeReusableWorkflowMismatch, CodeEnvironmentMismatch, CodeClaimMismatch,
+	}, code)
+}
 
 // Error is a failure that may be explained to a client. It is the only error
 // type whose text reaches one: of any other error the client sees "internal

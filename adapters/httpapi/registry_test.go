@@ -19,6 +19,8 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 	"github.com/trustpub/trustpub/adapters/httpapi/npm"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
+	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
+	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -74,6 +76,8 @@ type registry struct {
 type setup struct {
 	Exchange                             cratesio.Exchanger
 	NPMExchange                          npm.Exchanger
+	PyPIExchange                         pypi.Exchanger
+	RubyGemsExchange                     rubygems.Exchanger
 	Tokens                               oauth.Tokens
 	Publishers                           cratesio.Publishers
 	Audience, Issuer                     string
@@ -101,12 +105,20 @@ func (s setup) api() (*httpapi.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	pypiDialect, err := pypi.New(pypi.Config{Exchange: s.PyPIExchange, Audience: "pypi"})
+	if err != nil {
+		return nil, err
+	}
+	gems, err := rubygems.New(rubygems.Config{Exchange: s.RubyGemsExchange, Publishers: s.Publishers, Authenticator: s.Authenticator})
+	if err != nil {
+		return nil, err
+	}
 	npmDialect, err := npm.New(npm.Config{Exchange: s.NPMExchange})
 	if err != nil {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Dialects: []httpapi.Dialect{crates, tokenExchange, npmDialect},
+		Dialects: []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems},
 		Ready:    s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
 	})
 }
@@ -137,7 +149,11 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	}
 	npmPrefix, err := domain.NewTokenPrefix("npm_tp_")
 	require.NoError(tb, err)
-	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix, npmPrefix}, Now: now})
+	pypiPrefix, err := domain.NewTokenPrefix("pypi_tp_")
+	require.NoError(tb, err)
+	gemPrefix, err := domain.NewTokenPrefix("rubygems_tp_")
+	require.NoError(tb, err)
+	tokens, err := application.NewTokenService(application.TokenConfig{Tokens: r.store, Auditor: silent{}, Prefixes: []domain.TokenPrefix{prefix, npmPrefix, pypiPrefix, gemPrefix}, Now: now})
 	require.NoError(tb, err)
 	publishers, err := application.NewPublisherService(application.PublisherConfig{
 		Configs: r.store, Ownership: operator{}, Owners: accounts{"octo": 123}, Auditor: silent{},
@@ -155,6 +171,7 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	require.NoError(tb, err)
 	r.cfg = setup{
 		Exchange: exchangeOf("", prefix, seeded(1)), NPMExchange: exchangeOf(npm.Ecosystem, npmPrefix, seeded(3)),
+		PyPIExchange: exchangeOf(pypi.Ecosystem, pypiPrefix, seeded(4)), RubyGemsExchange: exchangeOf(rubygems.Ecosystem, gemPrefix, seeded(5)),
 		Tokens: tokens, Publishers: publishers,
 		Audience: "crates.io", Issuer: "https://crates.io",
 		Authenticator: admin, RegistryAuthenticator: caller,

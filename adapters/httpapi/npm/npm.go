@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -97,12 +96,6 @@ func (d *Dialect) WriteError(c echo.Context, err error) error {
 	}{message, message, domain.CodeOf(err)})
 }
 
-// noTrust are the reasons for which nobody trusts a workload whose ID token is good.
-var noTrust = []domain.Code{
-	domain.CodeNoPublisher, domain.CodeRepositoryRenamed, domain.CodeOwnerIDMismatch, domain.CodePinnedIDMismatch,
-	domain.CodeWorkflowMismatch, domain.CodeReusableWorkflowMismatch, domain.CodeEnvironmentMismatch, domain.CodeClaimMismatch,
-}
-
 // statusOf returns the status for err. npm's registry answers 401 where the ID token
 // is no good, and 404, as for a package that does not exist, where the package does
 // not trust the workload.
@@ -114,7 +107,7 @@ func statusOf(err error) int {
 	case domain.KindInvalid:
 		return http.StatusBadRequest
 	case domain.KindRefused:
-		if slices.Contains(noTrust, domain.CodeOf(err)) {
+		if domain.IsUntrusted(domain.CodeOf(err)) {
 			return http.StatusNotFound
 		}
 		return http.StatusUnauthorized
