@@ -153,7 +153,7 @@ func newNPM(p dialectParams) (*npm.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	return npm.New(npm.Config{Exchange: exchange})
+	return npm.New(npm.Config{Exchange: exchange, Publishers: p.Publishers, Authenticator: p.Authenticators.Publishers})
 }
 
 func newPyPI(p dialectParams) (*pypi.Dialect, error) {

@@ -113,7 +113,7 @@ func (s setup) api() (*httpapi.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	npmDialect, err := npm.New(npm.Config{Exchange: s.NPMExchange})
+	npmDialect, err := npm.New(npm.Config{Exchange: s.NPMExchange, Publishers: s.Publishers, Authenticator: s.Authenticator})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,6 @@
 // Package npm is the dialect of npm's registry: the exchange that npm, pnpm and
-// yarn ask for when they publish from a CI job.
+// yarn ask for when they publish from a CI job, and what npm trust asks for, which
+// manages publisher configs.
 //
 // Every error is {"message":"a sentence","error":"the same","code":"…"}: npm prints
 // message where an exchange fails, and error everywhere else.
@@ -30,6 +31,10 @@ const (
 	// ExchangePath is followed by the name of the package. npm asks for it at the
 	// root of the registry's origin, also where the registry's URL has a path.
 	ExchangePath = PathPrefix + "npm/v1/oidc/token/exchange/package/"
+	// PackagePath and [TrustSuffix] stand around the name of the package whose
+	// publisher configs are meant.
+	PackagePath = PathPrefix + "package/"
+	TrustSuffix = "/trust"
 )
 
 // Exchanger exchanges ID tokens; *application.ExchangeService is one.
@@ -37,10 +42,22 @@ type Exchanger interface {
 	Exchange(ctx context.Context, request application.ExchangeRequest) (application.Issued, error)
 }
 
-// Config holds what the dialect needs. All fields are required.
+// Publishers manages publisher configs; *application.PublisherService is one.
+type Publishers interface {
+	CreateConfig(ctx context.Context, actor application.Actor, params domain.ConfigParams) (domain.Config, error)
+	ListConfigs(ctx context.Context, actor application.Actor, query application.ListQuery) (application.ConfigPage, error)
+	DeleteConfig(ctx context.Context, actor application.Actor, selection application.Selection) error
+}
+
+// Config holds what the dialect needs. All fields are required but where said
+// otherwise.
 type Config struct {
 	// Exchange mints for packages of [Ecosystem] alone.
-	Exchange Exchanger
+	Exchange   Exchanger
+	Publishers Publishers
+	// Authenticator tells who calls the publisher-config endpoints. nil closes them
+	// with 403.
+	Authenticator request.Authenticator
 }
 
 // Dialect answers in the manner of npm's registry. It is safe for concurrent use.
@@ -48,8 +65,11 @@ type Dialect struct{ cfg Config }
 
 // New checks cfg and returns the dialect.
 func New(cfg Config) (*Dialect, error) {
-	if cfg.Exchange == nil {
-		return nil, errors.New("npm: the dialect needs Exchange")
+	if cfg.Exchange == nil || cfg.Publishers == nil {
+		return nil, errors.New("npm: the dialect needs Exchange and Publishers")
+	}
+	if cfg.Authenticator == nil {
+		cfg.Authenticator = request.Closed("Managing publisher configs", "TRUSTPUB_ADMIN_TOKEN")
 	}
 	return &Dialect{cfg: cfg}, nil
 }
@@ -62,6 +82,10 @@ func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPr
 func (d *Dialect) Register(e *echo.Echo) {
 	for _, name := range []string{":name", ":scope/:name"} {
 		e.POST(ExchangePath+name, d.handle(d.exchange))
+		e.GET(PackagePath+name+TrustSuffix, d.handle(d.listTrust))
+		e.HEAD(PackagePath+name+TrustSuffix, d.handle(d.listTrust))
+		e.POST(PackagePath+name+TrustSuffix, d.handle(d.createTrust))
+		e.DELETE(PackagePath+name+TrustSuffix+"/:id", d.handle(d.deleteTrust))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -107,6 +108,19 @@ func IsForm(r *http.Request) bool {
 
 // Object returns the members of a JSON body.
 func (b Body) Object() (Object, error) { return ParseObject(b.content) }
+
+// Objects returns the objects of a body that is a JSON array of them.
+func (b Body) Objects() ([]Object, error) {
+	objects, err := strictjson.Objects(b.content)
+	if err != nil {
+		return nil, malformed("The body is not one JSON array in UTF-8 of objects whose members occur once each.")
+	}
+	all := make([]Object, 0, len(objects))
+	for _, object := range objects {
+		all = append(all, object)
+	}
+	return all, nil
+}
 
 // Parameters returns the parameters of a form, or those of a JSON object that
 // plays the part of one.
