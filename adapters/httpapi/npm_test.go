@@ -237,10 +237,12 @@ func TestNPMRefusesWorkloadsOfOtherRepositories(t *testing.T) {
 	require.Zero(t, r.store.tokens)
 }
 
-func TestTheNPMDialectNeedsAnExchange(t *testing.T) {
+func TestTheNPMDialectNeedsAnExchangeAndPublishers(t *testing.T) {
 	t.Parallel()
-	_, err := npm.New(npm.Config{})
+	_, err := npm.New(npm.Config{Publishers: newRegistry(t).cfg.Publishers})
 	require.ErrorContains(t, err, "Exchange")
+	_, err = npm.New(npm.Config{Exchange: &asked{}})
+	require.ErrorContains(t, err, "Publishers")
 }
 
 // FuzzNPMName looks for text that is taken for another name than that which it

@@ -30,6 +30,7 @@ func withBody(tb testing.TB) map[string]call {
 		"introspect":               formTo("/oauth/introspect", "token="+unknownToken).bearer(registryToken),
 		"create a config, POST":    jsonTo(http.MethodPost, configsPath, configBody(tb, nil)).bearer(adminToken),
 		"create a config, PUT":     jsonTo(http.MethodPut, configsPath, configBody(tb, nil)).bearer(adminToken),
+		"create a config of npm":   jsonTo(http.MethodPost, "/-/package/tool/trust", npmTrust).bearer(adminToken),
 		"exchange with parameters": jsonTo(http.MethodPut, tokensPath, `{"jwt":"`+goodJWT+`"}`).with("Content-Encoding", "identity"),
 	}
 }
@@ -141,6 +142,10 @@ func TestOtherMethodsAre405WithAllow(t *testing.T) {
 		npmExchangePath + "tool":                  {"OPTIONS", "POST"},
 		npmExchangePath + "@octo%2fapp":           {"OPTIONS", "POST"},
 		npmExchangePath + "@octo/app":             {"OPTIONS", "POST"},
+		"/-/package/tool/trust":                   {"OPTIONS", "POST", "GET", "HEAD"},
+		"/-/package/@octo/app/trust":              {"OPTIONS", "POST", "GET", "HEAD"},
+		"/-/package/@octo%2fapp/trust/1":          {"OPTIONS", "DELETE"},
+		"/-/package/@octo/app/trust/1":            {"OPTIONS", "DELETE"},
 		"/healthz":                                {"OPTIONS", "GET", "HEAD"},
 		"/readyz":                                 {"OPTIONS", "GET", "HEAD"},
 		"/openapi.json":                           {"OPTIONS", "GET", "HEAD"},

@@ -133,3 +133,39 @@ func FuzzObject(f *testing.F) {
 		}
 	})
 }
+
+func TestAnArrayOfObjectsIsDecodedOneByOne(t *testing.T) {
+	t.Parallel()
+	got, err := strictjson.Objects([]byte(` [{"n":9007199254740993},{"a":["x"]},{}] `))
+	require.NoError(t, err)
+	want := []map[string]any{{"n": json.Number("9007199254740993")}, {"a": []any{"x"}}, {}}
+	require.Empty(t, cmp.Diff(want, got))
+
+	none, err := strictjson.Objects([]byte("[]"))
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
+func TestWhatIsNoArrayOfObjectsIsAnError(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, text string }{
+		{"nothing", ""},
+		{"null", "null"},
+		{"object", `{"a":1}`},
+		{"member that is no object", `[{},1]`},
+		{"null among the members", `[null]`},
+		{"array in the array", `[[{}]]`},
+		{"member twice", `[{"a":1,"a":2}]`},
+		{"member twice, further in", `[{"a":[{"b":1,"b":2}]}]`},
+		{"something behind", `[{}]{}`},
+		{"not closed", `[{}`},
+		{"not UTF-8", "[{\"a\":\"\xff\"}]"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := strictjson.Objects([]byte(test.text))
+			require.Error(t, err)
+		})
+	}
+}

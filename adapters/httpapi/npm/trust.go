@@ -14,26 +14,28 @@ import (
 // maxListed is more than the configs that a package may have: npm knows no pages.
 const maxListed = 100
 
-// authorize returns who calls, and the package in the URL.
-func (d *Dialect) authorize(c echo.Context) (application.Actor, domain.Package, error) {
-	actor, err := d.cfg.Authenticator.Authenticate(c.Request())
+// authorize returns who calls, the package in the URL, and what follows it there.
+func (d *Dialect) authorize(c echo.Context) (actor application.Actor, pkg domain.Package, id string, err error) {
+	actor, err = d.cfg.Authenticator.Authenticate(c.Request())
 	if err != nil {
-		return application.Actor{}, domain.Package{}, err
+		return application.Actor{}, domain.Package{}, "", err
 	}
-	pkg, err := trustedPackage(c.Request().URL.EscapedPath())
-	return actor, pkg, err
+	pkg, id, err = trusted(c.Request().URL.EscapedPath())
+	return actor, pkg, id, err
 }
 
-// trustedPackage reads the name between [PackagePath] and the last [TrustSuffix].
-func trustedPackage(escapedPath string) (domain.Package, error) {
-	name := strings.TrimPrefix(escapedPath, PackagePath) + "/"
-	end := strings.LastIndex(name, TrustSuffix+"/")
-	return ParseName(name[:max(0, end)])
+// trusted reads the name between [PackagePath] and the last [TrustSuffix], which may
+// itself be trust, and what follows.
+func trusted(escapedPath string) (pkg domain.Package, id string, err error) {
+	path := strings.TrimPrefix(escapedPath, PackagePath)
+	end := max(0, strings.LastIndex(path+"/", TrustSuffix+"/"))
+	pkg, err = ParseName(path[:end])
+	return pkg, strings.TrimPrefix(path[end:], TrustSuffix+"/"), err
 }
 
 // listTrust answers npm trust list, with the configs of all providers.
 func (d *Dialect) listTrust(c echo.Context) error {
-	actor, pkg, err := d.authorize(c)
+	actor, pkg, _, err := d.authorize(c)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (d *Dialect) listTrust(c echo.Context) error {
 // createTrust answers npm trust github and its like, which send an array of one config.
 // More than one are refused, as some of them might be made and others not.
 func (d *Dialect) createTrust(c echo.Context) error {
-	actor, pkg, err := d.authorize(c)
+	actor, pkg, _, err := d.authorize(c)
 	if err != nil {
 		return err
 	}
@@ -79,11 +81,11 @@ func (d *Dialect) createTrust(c echo.Context) error {
 
 // deleteTrust answers npm trust revoke. A config of another package is not found.
 func (d *Dialect) deleteTrust(c echo.Context) error {
-	actor, pkg, err := d.authorize(c)
+	actor, pkg, number, err := d.authorize(c)
 	if err != nil {
 		return err
 	}
-	id, ok := request.Decimal(c.Param("id"))
+	id, ok := request.Decimal(number)
 	if !ok {
 		return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no publisher config with that ID."}
 	}
