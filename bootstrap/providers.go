@@ -35,15 +35,15 @@ func (p *ProviderSetting) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// completeProviders fills in the issuers that were not set, and refuses what no
-// provider is.
-func (s *Settings) completeProviders() error {
-	bad := func(format string, args ...any) error {
-		return &SettingError{"TRUSTPUB_PROVIDERS", fmt.Sprintf(format, args...)}
+// completeProviders returns the providers with the issuers that were not set, and
+// refuses what no provider is.
+func (s Settings) completeProviders() ([]ProviderSetting, error) {
+	bad := func(format string, args ...any) ([]ProviderSetting, error) {
+		return nil, &SettingError{"TRUSTPUB_PROVIDERS", fmt.Sprintf(format, args...)}
 	}
 	seen := map[string]bool{}
-	for i := range s.Providers {
-		p := &s.Providers[i]
+	complete := make([]ProviderSetting, 0, len(s.Providers))
+	for _, p := range s.Providers {
 		own, known := s.ownIssuer(p.Kind)
 		switch {
 		case !known:
@@ -57,13 +57,14 @@ func (s *Settings) completeProviders() error {
 			return bad("an issuer is enabled twice; name each once")
 		}
 		seen[p.Issuer] = true
+		complete = append(complete, p)
 	}
-	return nil
+	return complete, nil
 }
 
 // ownIssuer returns the issuer of a provider's public service, which is empty where
 // every customer has one, and whether there is such a provider.
-func (s *Settings) ownIssuer(kind string) (issuer string, known bool) {
+func (s Settings) ownIssuer(kind string) (issuer string, known bool) {
 	switch kind {
 	case domain.ProviderGitHub:
 		return github.DefaultIssuer, true
@@ -74,7 +75,7 @@ func (s *Settings) ownIssuer(kind string) (issuer string, known bool) {
 	return definition.Issuer, known
 }
 
-func (s *Settings) definition(name string) (domain.Definition, bool) {
+func (s Settings) definition(name string) (domain.Definition, bool) {
 	i := slices.IndexFunc(s.Definitions, func(d domain.Definition) bool { return d.Name == name })
 	if i < 0 {
 		return domain.Definition{}, false
@@ -82,7 +83,7 @@ func (s *Settings) definition(name string) (domain.Definition, bool) {
 	return s.Definitions[i], true
 }
 
-func (s *Settings) providerNames() []string {
+func (s Settings) providerNames() []string {
 	names := []string{domain.ProviderGitHub, domain.ProviderGitLab}
 	for _, d := range s.Definitions {
 		names = append(names, d.Name)
@@ -91,7 +92,7 @@ func (s *Settings) providerNames() []string {
 }
 
 // issuers returns the enabled issuers by their provider.
-func (s *Settings) issuers() map[string][]string {
+func (s Settings) issuers() map[string][]string {
 	issuers := map[string][]string{}
 	for _, p := range s.Providers {
 		issuers[p.Kind] = append(issuers[p.Kind], p.Issuer)
@@ -101,7 +102,7 @@ func (s *Settings) issuers() map[string][]string {
 
 // newProvider makes the provider of a setting. This is where a provider with code of
 // its own is wired.
-func (s *Settings) newProvider(p ProviderSetting) (oidc.Provider, error) {
+func (s Settings) newProvider(p ProviderSetting) (oidc.Provider, error) {
 	switch p.Kind {
 	case domain.ProviderGitHub:
 		return github.New(p.Issuer)
@@ -112,7 +113,7 @@ func (s *Settings) newProvider(p ProviderSetting) (oidc.Provider, error) {
 }
 
 // newSource makes a provider with its key set.
-func (s *Settings) newSource(p ProviderSetting, logger *slog.Logger) (oidc.Source, *oidc.RemoteKeySet, error) {
+func (s Settings) newSource(p ProviderSetting, logger *slog.Logger) (oidc.Source, *oidc.RemoteKeySet, error) {
 	provider, err := s.newProvider(p)
 	if err != nil {
 		return oidc.Source{}, nil, fmt.Errorf("provider %s at %s: %w", p.Kind, p.Issuer, err)

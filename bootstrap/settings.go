@@ -98,7 +98,7 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	err = settings.completeProviders()
+	settings.Providers, err = settings.completeProviders()
 	if err != nil {
 		return Settings{}, err
 	}

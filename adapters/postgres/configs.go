@@ -279,11 +279,11 @@ type configRow struct {
 	Pinned    string    `db:"pinned"`
 }
 
-// kindRow is a row of a kind: params restore its config, by the same rules by which
-// it was made.
+// kindRow is a row of a kind, which restores its config by the same rules by which it
+// was made.
 type kindRow interface {
 	common() configRow
-	params(pinned map[string]string) (domain.ConfigParams, error)
+	config(pinned map[string]string) (domain.Config, error)
 }
 
 func (r configRow) common() configRow { return r }
@@ -316,11 +316,7 @@ func restore(row kindRow) (domain.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode pinned IDs: %w", err)
 	}
-	params, err := row.params(pinned)
-	if err != nil {
-		return nil, err
-	}
-	return params.Config()
+	return row.config(pinned)
 }
 
 // pin pins the configs, as [application.TokenStore] says.

@@ -25,7 +25,7 @@ type gitlabConfigRow struct {
 	Environment      sql.NullString `db:"environment"`
 }
 
-func (r gitlabConfigRow) params(pinned map[string]string) (domain.ConfigParams, error) {
+func (r gitlabConfigRow) config(pinned map[string]string) (domain.Config, error) {
 	params := domain.GitLabConfigParams{
 		ID: r.ID, CreatedAt: r.CreatedAt.UTC(), Package: r.pkg(), Issuer: r.Issuer, Pinned: pinned,
 		Namespace: r.Namespace, Project: r.Project, WorkflowFilepath: r.WorkflowFilepath,
@@ -33,7 +33,7 @@ func (r gitlabConfigRow) params(pinned map[string]string) (domain.ConfigParams, 
 	if r.Environment.Valid {
 		params.Environment = &r.Environment.String
 	}
-	return params, nil
+	return params.Config()
 }
 
 func insertGitLabConfig(ctx context.Context, tx *sqlx.Tx, id int64, c domain.GitLabConfig) error {

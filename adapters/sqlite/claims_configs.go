@@ -24,7 +24,7 @@ type claimsConfigRow struct {
 	Claims string `db:"claims"`
 }
 
-func (r claimsConfigRow) params(pinned map[string]string) (domain.ConfigParams, error) {
+func (r claimsConfigRow) config(pinned map[string]string) (domain.Config, error) {
 	params := domain.ClaimsConfigParams{
 		ID: r.ID, CreatedAt: r.createdAt(), Package: r.pkg(), Issuer: r.Issuer, Pinned: pinned,
 		Provider: r.Provider, Key: r.LookupKey, Source: r.Source,
@@ -33,7 +33,7 @@ func (r claimsConfigRow) params(pinned map[string]string) (domain.ConfigParams, 
 	if err != nil {
 		return nil, fmt.Errorf("decode claims: %w", err)
 	}
-	return params, nil
+	return params.Config()
 }
 
 func insertClaimsConfig(ctx context.Context, tx *sqlx.Tx, id int64, c domain.ClaimsConfig) error {

@@ -17,13 +17,17 @@ import (
 // FindConfigs implements [application.ConfigFinder].
 func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
 	kind := domain.ConfigKindFor(claims.Provider())
+	pinned, err := encodeStrings(claims.IDs())
+	if err != nil {
+		return nil, err
+	}
 	configs, err := selectConfigs(ctx, s.db.reader, kind, `
 		where c.issuer = ? and c.lookup_key = ? and c.provider = ?
 		order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
 	if err == nil && len(configs) == 0 && len(claims.IDs()) > 0 {
 		configs, err = selectConfigs(ctx, s.db.reader, kind, `
 			where c.issuer = ? and c.pinned = ? and c.pinned <> '{}' and c.provider = ?
-			order by c.id`, claims.Issuer(), stringsJSON(claims.IDs()), claims.Provider())
+			order by c.id`, claims.Issuer(), pinned, claims.Provider())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find configs: %w", err)
@@ -58,10 +62,14 @@ func insertConfig(ctx context.Context, tx *sqlx.Tx, config domain.Config, limit 
 	if len(existing) >= limit {
 		return nil, domain.TooManyConfigs(len(existing))
 	}
+	pinned, err := encodeStrings(common.Pinned)
+	if err != nil {
+		return nil, err
+	}
 	result, err := tx.ExecContext(ctx, `
 		insert into trustpub_configs (created_at, provider, ecosystem, package, issuer, lookup_key, pinned)
 		values (?, ?, ?, ?, ?, ?, ?)`, common.CreatedAt.UnixMicro(), common.Provider,
-		common.Package.Ecosystem, common.Package.Name, common.Issuer, common.Key, stringsJSON(common.Pinned))
+		common.Package.Ecosystem, common.Package.Name, common.Issuer, common.Key, pinned)
 	if err != nil {
 		return nil, fmt.Errorf("insert: %w", err)
 	}
@@ -216,11 +224,11 @@ type configRow struct {
 	Pinned    string `db:"pinned"`
 }
 
-// kindRow is a row of a kind: params restore its config, by the same rules by which
-// it was made.
+// kindRow is a row of a kind, which restores its config by the same rules by which it
+// was made.
 type kindRow interface {
 	common() configRow
-	params(pinned map[string]string) (domain.ConfigParams, error)
+	config(pinned map[string]string) (domain.Config, error)
 }
 
 func (r configRow) common() configRow { return r }
@@ -255,11 +263,7 @@ func restore(row kindRow) (domain.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode pinned IDs: %w", err)
 	}
-	params, err := row.params(pinned)
-	if err != nil {
-		return nil, err
-	}
-	return params.Config()
+	return row.config(pinned)
 }
 
 // pin pins the configs, as [application.TokenStore] says.
@@ -270,11 +274,18 @@ func pin(ctx context.Context, tx *sqlx.Tx, pins []domain.Pin) error {
 		if err != nil {
 			return fmt.Errorf("read what config %d is pinned to: %w", p.ConfigID, err)
 		}
-		after := stringsJSON(p.After)
+		before, err := encodeStrings(p.Before)
+		if err != nil {
+			return err
+		}
+		after, err := encodeStrings(p.After)
+		if err != nil {
+			return err
+		}
 		if len(rows) == 0 || rows[0] == after {
 			continue
 		}
-		if rows[0] != stringsJSON(p.Before) {
+		if rows[0] != before {
 			return domain.PinnedMeanwhile()
 		}
 		_, err = tx.ExecContext(ctx, `update trustpub_configs set pinned = ? where id = ?`, after, p.ConfigID)
@@ -285,11 +296,14 @@ func pin(ctx context.Context, tx *sqlx.Tx, pins []domain.Pin) error {
 	return nil
 }
 
-// stringsJSON returns the one JSON text of a map, whose members are sorted.
-func stringsJSON(m map[string]string) string {
-	if len(m) == 0 {
-		return "{}"
+// encodeStrings returns the one JSON text of a map, whose members are sorted.
+func encodeStrings(m map[string]string) (string, error) {
+	if m == nil {
+		m = map[string]string{}
 	}
-	text, _ := json.Marshal(m) // Strings can always be encoded.
-	return string(text)
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("encode IDs: %w", err)
+	}
+	return string(text), nil
 }

@@ -29,7 +29,7 @@ type githubConfigRow struct {
 	Environment              sql.NullString `db:"environment"`
 }
 
-func (r githubConfigRow) params(pinned map[string]string) (domain.ConfigParams, error) {
+func (r githubConfigRow) config(pinned map[string]string) (domain.Config, error) {
 	params := domain.GitHubConfigParams{
 		ID: r.ID, CreatedAt: r.createdAt(), Package: r.pkg(), Issuer: r.Issuer, Pinned: pinned,
 		Owner: r.RepositoryOwner, Repository: r.RepositoryName, OwnerID: r.RepositoryOwnerID,
@@ -39,7 +39,7 @@ func (r githubConfigRow) params(pinned map[string]string) (domain.ConfigParams, 
 	if r.Environment.Valid {
 		params.Environment = &r.Environment.String
 	}
-	return params, nil
+	return params.Config()
 }
 
 func insertGitHubConfig(ctx context.Context, tx *sqlx.Tx, id int64, c domain.GitHubConfig) error {

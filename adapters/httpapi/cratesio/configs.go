@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -130,7 +131,7 @@ func (r resource) delete(c echo.Context) error {
 // stringsOf returns those of the named members that are there, each of which must be
 // a string, and refuses members that are in neither list.
 func stringsOf(object request.Object, names []string, others ...string) (request.Parameters, error) {
-	err := object.Only(append(names[:len(names):len(names)], others...)...)
+	err := object.Only(append(slices.Clip(names), others...)...)
 	if err != nil {
 		return nil, err
 	}
