@@ -31,8 +31,8 @@ type Definition struct {
 	Optional []ClaimRule
 	// Conditions are what holds for every job that publishes, whatever the config.
 	Conditions []ClaimCondition
-	// Pinned are the claims with immutable IDs to which a config is pinned at its first
-	// exchange.
+	// Pinned are the claims with immutable IDs to which a config is pinned at the first
+	// exchange whose ID token has them. From then on an ID token without one is refused.
 	Pinned []string
 	// Recorded are the claims that are kept for the audit record and introspection.
 	Recorded []string
@@ -158,10 +158,12 @@ func (d Definition) Workload(raw RawClaims) (Workload, error) {
 	ids := map[string]string{}
 	for _, name := range d.Pinned {
 		id, ok := raw.Text(name)
-		if !ok || len(id) > maxLength {
-			return Workload{}, Refuse(CodeMissingClaim, "The ID token lacks the claim %s, the immutable ID to which a publisher is pinned.", quote(name))
+		if len(id) > maxLength {
+			return Workload{}, Refuse(CodeInvalidClaim, "The claim %s of the ID token is longer than %d bytes.", quote(name), maxLength)
 		}
-		ids[name] = id
+		if ok {
+			ids[name] = id
+		}
 	}
 	key, source := d.lookup(facts)
 	return Workload{
