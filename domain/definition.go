@@ -69,7 +69,8 @@ type ClaimCondition struct {
 	// Claim is the claim's name.
 	Claim string
 	// Is are the values of which the claim must have one; Not are those of which it
-	// must have none. One of the two is given.
+	// must have none. One of the two is given. A claim that the ID token lacks has
+	// none of any values: Is refuses it, and Not lets it pass.
 	Is, Not []string
 }
 
@@ -93,6 +94,11 @@ func (d Definition) Validate() error {
 	case len(d.Required)+len(d.Optional) > maxConfigClaims:
 		return bad("The provider %s has more than %d claims for its publishers.", d.Name, maxConfigClaims)
 	}
+	for i, algorithm := range d.Algorithms {
+		if slices.Contains(d.Algorithms[:i], algorithm) {
+			return bad("The algorithm %s is named twice. Remove one.", quote(algorithm))
+		}
+	}
 	if d.Issuer != "" {
 		err := ValidateIssuer(d.Issuer)
 		if err != nil {
@@ -107,11 +113,11 @@ func (d Definition) validateClaims() error {
 	for i, rule := range slices.Concat(d.Required, d.Optional) {
 		switch {
 		case !validClaimName(rule.Claim):
-			return Invalid(CodeInvalidConfig, "The claim name %s is not valid.", quote(rule.Claim))
-		case slices.Contains([]string{"iss", "aud", "exp", "nbf", "iat", "jti"}, rule.Claim):
+			return Invalid(CodeInvalidConfig, "The claim name %s is not valid. Use 1 to %d bytes without control characters.", quote(rule.Claim), maxLength)
+		case slices.Contains(registeredClaims[:], rule.Claim):
 			return Invalid(CodeInvalidConfig, "The claim %s is checked for every provider, and tells no workload. Leave it out.", quote(rule.Claim))
 		case seen[rule.Claim]:
-			return Invalid(CodeInvalidConfig, "The claim %s is named twice.", quote(rule.Claim))
+			return Invalid(CodeInvalidConfig, "The claim %s is named twice. Remove one.", quote(rule.Claim))
 		case !slices.Contains([]ClaimMatch{MatchExact, MatchIgnoreCase, MatchContains, MatchFileAtRef}, rule.Match):
 			return Invalid(CodeInvalidConfig, "The match %s of the claim %s is not known. Use exact, ignore_case, contains or file_at_ref.", quote(string(rule.Match)), quote(rule.Claim))
 		case rule.Match == MatchContains && i < len(d.Required):
@@ -120,13 +126,48 @@ func (d Definition) validateClaims() error {
 		seen[rule.Claim] = true
 	}
 	for _, c := range d.Conditions {
-		if !validClaimName(c.Claim) || (len(c.Is) == 0) == (len(c.Not) == 0) {
-			return Invalid(CodeInvalidConfig, "The condition on the claim %s is not valid. Give the values that it must have one of, or those that it must have none of.", quote(c.Claim))
+		err := c.validate()
+		if err != nil {
+			return err
 		}
 	}
-	for _, name := range slices.Concat(d.Pinned, d.Recorded) {
-		if !validClaimName(name) {
-			return Invalid(CodeInvalidConfig, "The claim name %s is not valid.", quote(name))
+	for _, name := range d.Pinned {
+		if slices.Contains(registeredClaims[:], name) {
+			return Invalid(CodeInvalidConfig, "The claim %s is no immutable ID of a workload, so nothing can be pinned to it. Leave it out.", quote(name))
+		}
+	}
+	err := validClaimNames(d.Pinned)
+	if err != nil {
+		return err
+	}
+	return validClaimNames(d.Recorded)
+}
+
+// registeredClaims are checked for every provider, and tell no workload (RFC 7519
+// section 4.1). sub is not among them: at some providers it is an immutable ID.
+var registeredClaims = [...]string{"iss", "aud", "exp", "nbf", "iat", "jti"}
+
+// validate returns what is wrong with the condition. An empty value is what a claim has
+// that is absent, so that a condition with one would not ask for the claim.
+func (c ClaimCondition) validate() error {
+	if !validClaimName(c.Claim) || (len(c.Is) == 0) == (len(c.Not) == 0) {
+		return Invalid(CodeInvalidConfig, "The condition on the claim %s is not valid. Give the values that it must have one of, or those that it must have none of.", quote(c.Claim))
+	}
+	for _, value := range slices.Concat(c.Is, c.Not) {
+		if value == "" || len(value) > maxFact || hasControl(value) {
+			return Invalid(CodeInvalidConfig, "The value %s in the condition on the claim %s is not valid. Use 1 to %d bytes without control characters.", quote(value), quote(c.Claim), maxFact)
+		}
+	}
+	return nil
+}
+
+func validClaimNames(names []string) error {
+	for i, name := range names {
+		switch {
+		case !validClaimName(name):
+			return Invalid(CodeInvalidConfig, "The claim name %s is not valid. Use 1 to %d bytes without control characters.", quote(name), maxLength)
+		case slices.Contains(names[:i], name):
+			return Invalid(CodeInvalidConfig, "The claim %s is named twice. Remove one.", quote(name))
 		}
 	}
 	return nil
@@ -271,14 +312,34 @@ func (r ClaimRule) read(raw RawClaims) ([]string, error) {
 	case MatchIgnoreCase:
 		return []string{foldASCII(value)}, nil
 	case MatchFileAtRef:
-		path, ref, _ := strings.Cut(value, "@")
-		if path == "" || !isCommitHash(ref) && (!strings.HasPrefix(ref, "refs/") || ref == "refs/") {
-			return nil, Refuse(CodeInvalidClaim, "The claim %s of the ID token is %s, which is not of the form PATH@REF.", quote(r.Claim), quote(value))
+		path, ok := fileAtRef(value)
+		if !ok {
+			return nil, Refuse(CodeInvalidClaim, "The claim %s of the ID token is %s, which is not of the form PATH@REF in one reading only.", quote(r.Claim), quote(value))
 		}
 		return []string{path}, nil
 	case MatchExact, MatchContains:
 	}
 	return []string{value}, nil
+}
+
+// fileAtRef returns the path of a file at a git reference, PATH@REF, and reports whether
+// there is one way to read it. Both sides may hold an "@", as tags do that name a
+// version of a package (refs/tags/package@1.0.0). But were the first or the last one
+// taken as it comes, a file or a branch with "@refs/" in its name could pass for another
+// file.
+func fileAtRef(s string) (path string, ok bool) {
+	readings := 0
+	for i := range len(s) {
+		if s[i] != '@' || i == 0 {
+			continue
+		}
+		ref := s[i+1:]
+		if isCommitHash(ref) || strings.HasPrefix(ref, "refs/") && ref != "refs/" {
+			path = s[:i]
+			readings++
+		}
+	}
+	return path, readings == 1 && !strings.Contains(path, "@")
 }
 
 // maxFact is the longest claim in bytes that is compared.
