@@ -16,6 +16,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
 	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
+	"github.com/trustpub/trustpub/adapters/providers/declared"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -190,5 +191,5 @@ func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*ap
 }
 
 func newAPI(dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger) (*httpapi.API, error) {
-	return httpapi.New(httpapi.Config{Dialects: dialects, Ready: readiness, Logger: logger})
+	return httpapi.New(httpapi.Config{Dialects: dialects, ProvidersSchema: declared.Schema(), Ready: readiness, Logger: logger})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustpub/trustpub/adapters/oidc"
+	"github.com/trustpub/trustpub/adapters/providers/declared"
 	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/adapters/providers/gitlab"
 	"github.com/trustpub/trustpub/domain"
@@ -33,6 +34,27 @@ func (p *ProviderSetting) UnmarshalText(text []byte) error {
 	}
 	*p = ProviderSetting{Kind: kind, Issuer: issuer}
 	return nil
+}
+
+// loadDefinitions reads the definitions of the providers that need no code: those that
+// are shipped, and those in the operator's file.
+func loadDefinitions(file string) ([]domain.Definition, error) {
+	definitions, err := declared.Shipped()
+	if err != nil {
+		return nil, fmt.Errorf("read the shipped providers: %w", err)
+	}
+	if file == "" {
+		return definitions, nil
+	}
+	text, err := readFile(file, maxProvidersFile)
+	if err != nil {
+		return nil, &SettingError{"TRUSTPUB_PROVIDERS_FILE", err.Error()}
+	}
+	own, err := declared.Load(file, text)
+	if err != nil {
+		return nil, &SettingError{"TRUSTPUB_PROVIDERS_FILE", err.Error()}
+	}
+	return append(definitions, own...), nil
 }
 
 // completeProviders returns the providers with the issuers that were not set, and
@@ -109,7 +131,11 @@ func (s Settings) newProvider(p ProviderSetting) (oidc.Provider, error) {
 	case domain.ProviderGitLab:
 		return gitlab.New(p.Issuer)
 	}
-	return nil, fmt.Errorf("unknown provider %q", p.Kind)
+	definition, known := s.definition(p.Kind)
+	if !known {
+		return nil, fmt.Errorf("unknown provider %q", p.Kind)
+	}
+	return declared.New(definition, p.Issuer)
 }
 
 // newSource makes a provider with its key set.

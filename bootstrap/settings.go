@@ -22,7 +22,8 @@ type Settings struct {
 	Listen        string            `env:"TRUSTPUB_LISTEN"              envDefault:"127.0.0.1:8080"         flag:"listen"              usage:"address of the public HTTP API"`
 	DatabaseURL   DatabaseURL       `env:"DATABASE_URL"                 envDefault:"sqlite:trustpub.db"     flag:"database-url"        usage:"postgres://... or sqlite:PATH; sqlite::memory: is a throw-away database"`
 	Migrate       MigrateMode       `env:"TRUSTPUB_MIGRATE"             envDefault:"auto"                   flag:"migrate"             usage:"auto brings the schema up to date at the start, off refuses to start on a schema that is not current"`
-	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, gitlab, or NAME=ISSUER for an issuer of their own; empty refuses every exchange"`
+	Providers     []ProviderSetting `env:"TRUSTPUB_PROVIDERS"                                               flag:"providers"           usage:"comma-separated OIDC providers to enable: github, gitlab, circleci, buildkite, google, forgejo, bitbucket, one of TRUSTPUB_PROVIDERS_FILE, or NAME=ISSUER for an issuer of their own; empty refuses every exchange"`
+	ProvidersFile string            `env:"TRUSTPUB_PROVIDERS_FILE"                                          flag:"providers-file"      usage:"YAML file with the definitions of further OIDC providers, to be enabled by their names"`
 	Protocols     []Protocol        `env:"TRUSTPUB_PROTOCOLS"           envDefault:"cratesio,oauth"         flag:"protocols"           usage:"comma-separated wire protocols to speak: cratesio, oauth, npm, pypi, rubygems"`
 	DomainName    string            `env:"DOMAIN_NAME"                  envDefault:"crates.io"              flag:"domain-name"         usage:"the registry's public domain name"`
 	Audience      string            `env:"TRUSTPUB_AUDIENCE"                                                flag:"audience"            usage:"the aud that an ID token must carry; the domain name when not set"`
@@ -95,6 +96,10 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 		return Settings{}, err
 	}
 	settings.RegistryToken, err = credential("TRUSTPUB_REGISTRY_TOKEN", settings.RegistryToken, settings.RegistryFile)
+	if err != nil {
+		return Settings{}, err
+	}
+	settings.Definitions, err = loadDefinitions(settings.ProvidersFile)
 	if err != nil {
 		return Settings{}, err
 	}

@@ -75,7 +75,7 @@ func credential(setting string, direct Credential, file string) (Credential, err
 	if direct.IsSet() {
 		return Credential{}, &SettingError{setting, "the token is set directly too; set one of the two"}
 	}
-	content, err := readFile(file)
+	content, err := readFile(file, maxCredentialFile)
 	if err != nil {
 		return Credential{}, &SettingError{setting, err.Error()}
 	}
@@ -86,21 +86,24 @@ func credential(setting string, direct Credential, file string) (Credential, err
 	return c, nil
 }
 
-// maxCredentialFile is the largest file that may hold a credential, in bytes.
-const maxCredentialFile = 4 << 10
+// The largest files that are read, in bytes.
+const (
+	maxCredentialFile = 4 << 10
+	maxProvidersFile  = 256 << 10
+)
 
-func readFile(name string) ([]byte, error) {
+func readFile(name string, most int) ([]byte, error) {
 	file, err := os.Open(name) //nolint:gosec // The operator names the file.
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, maxCredentialFile+1))
+	content, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > maxCredentialFile {
-		return nil, fmt.Errorf("the file %s is larger than %d bytes; use one that holds the token alone", name, maxCredentialFile)
+	if len(content) > most {
+		return nil, fmt.Errorf("the file %s is larger than %d bytes; use one that holds nothing else", name, most)
 	}
 	return content, nil
 }

@@ -39,6 +39,9 @@ type Config struct {
 	// Dialects are the protocols that are spoken. Without any there are the endpoints
 	// for operators alone.
 	Dialects []Dialect
+	// ProvidersSchema is the JSON Schema of the file that describes providers, for GET
+	// /providers.schema.json. Empty: it is not served.
+	ProvidersSchema []byte
 	// Ready returns why requests can't be served, for GET /readyz. nil is always
 	// ready.
 	Ready func(ctx context.Context) error
@@ -111,11 +114,11 @@ func (a *API) route() {
 	for _, dialect := range a.cfg.Dialects {
 		dialect.Register(e)
 	}
-	for path, handler := range map[string]echo.HandlerFunc{
-		healthPath:  a.healthz,
-		readyPath:   a.readyz,
-		openapiPath: a.openapi,
-	} {
+	operations := map[string]echo.HandlerFunc{healthPath: a.healthz, readyPath: a.readyz, openapiPath: a.openapi}
+	if len(a.cfg.ProvidersSchema) > 0 {
+		operations[schemaPath] = a.providersSchema
+	}
+	for path, handler := range operations {
 		e.GET(path, cratesio.Handle(handler))
 		e.HEAD(path, cratesio.Handle(handler))
 	}

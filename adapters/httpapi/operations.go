@@ -14,6 +14,7 @@ const (
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
 	openapiPath = "/openapi.json"
+	schemaPath  = "/providers.schema.json"
 )
 
 func ok(c echo.Context) error {
@@ -37,4 +38,9 @@ func (a *API) readyz(c echo.Context) error {
 // openapi answers the description of the API.
 func (a *API) openapi(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/json", openapi.Document())
+}
+
+// providersSchema answers the form of the file that describes providers.
+func (a *API) providersSchema(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/schema+json", a.cfg.ProvidersSchema)
 }

@@ -118,8 +118,9 @@ func (s setup) api() (*httpapi.API, error) {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Dialects: []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems},
-		Ready:    s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
+		Dialects:        []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems},
+		ProvidersSchema: []byte(`{"type":"object"}`),
+		Ready:           s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
 	})
 }
 

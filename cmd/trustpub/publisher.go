@@ -21,7 +21,7 @@ import (
 var operator = application.Actor{ID: "command-line"}
 
 // publisherSettings are the settings that the publisher commands read.
-var publisherSettings = []string{"DATABASE_URL", "TRUSTPUB_MIGRATE", "TRUSTPUB_PROVIDERS", "TRUSTPUB_GITHUB_API_URL", "TRUSTPUB_LOG_FORMAT", "TRUSTPUB_LOG_LEVEL"}
+var publisherSettings = []string{"DATABASE_URL", "TRUSTPUB_MIGRATE", "TRUSTPUB_PROVIDERS", "TRUSTPUB_PROVIDERS_FILE", "TRUSTPUB_GITHUB_API_URL", "TRUSTPUB_LOG_FORMAT", "TRUSTPUB_LOG_LEVEL"}
 
 func newPublisher() *cobra.Command {
 	return newGroup("publisher", "Manage publisher configs straight in the database",
