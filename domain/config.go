@@ -273,7 +273,7 @@ func refusal(rule Rule, misses []*Mismatch, claims Claims) *Error {
 			repository, got, expected)
 	case RulePinnedID:
 		return Refuse(CodePinnedIDMismatch,
-			"%s has the %s, but its publishers were pinned to %s at their first exchange: it was deleted and made again, or another has taken its name. If it is rightly yours, delete these publishers and configure them again.",
+			"The name %s stands for the %s now, but its publishers were pinned to %s at their first exchange: what had the name was deleted and made again, or another has taken it. If it is rightly yours, delete these publishers and configure them again.",
 			repository, got, expected)
 	case RuleWorkflow:
 		return Refuse(CodeWorkflowMismatch,
