@@ -137,6 +137,8 @@ func (s *PublisherService) chooseIssuer(provider, issuer string) (string, error)
 	issuers := s.cfg.Issuers[provider]
 	choices := strings.Join(issuers, ", ")
 	switch {
+	case provider == "":
+		return "", domain.Invalid(domain.CodeInvalidConfig, "The provider is missing. Name one that is enabled here: %s.", s.enabled())
 	case len(issuers) == 0:
 		return "", domain.Invalid(domain.CodeInvalidConfig, "No %s issuer is enabled here, so no such publisher can be configured. Enabled are: %s.", providerTitle(provider), s.enabled())
 	case issuer == "" && len(issuers) == 1:

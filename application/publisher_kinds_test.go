@@ -146,7 +146,7 @@ func TestCreateRefusesConfigsOfAnyKind(t *testing.T) {
 		{
 			"no provider", ferris,
 			claimsParams(func(p *domain.ClaimsConfigParams) { p.Provider = "" }),
-			domain.KindInvalid, domain.CodeInvalidConfig, `No "" issuer is enabled here`,
+			domain.KindInvalid, domain.CodeInvalidConfig, "The provider is missing. Name one that is enabled here: buildkite, github, gitlab.",
 		},
 		{
 			"claims for GitHub, which has rules of its own", ferris,

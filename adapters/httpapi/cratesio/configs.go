@@ -159,7 +159,7 @@ func pinned(object request.Object, names ...string) (map[string]string, error) {
 		}
 		id, err := object.PositiveInt64(name)
 		if err != nil {
-			return nil, err
+			return nil, domain.Invalid(domain.CodeMalformedRequest, "The member %q must be the provider's number, which is whole and above zero, in quotes or without.", name)
 		}
 		if id != 0 {
 			ids[name] = strconv.FormatInt(id, 10)
