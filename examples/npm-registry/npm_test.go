@@ -31,7 +31,7 @@ func newNPM(t *testing.T, h *host, name, version string, environment ...string) 
 	t.Helper()
 	home := t.TempDir()
 	n := &client{host: h, folder: t.TempDir(), environment: append([]string{
-		"PATH=" + os.Getenv("PATH"),
+		"PATH=" + npmPath(t),
 		"HOME=" + home,
 		"npm_config_userconfig=" + filepath.Join(home, ".npmrc"),
 		"npm_config_globalconfig=" + filepath.Join(home, "npmrc"),
@@ -62,7 +62,7 @@ func (n *client) signIn(t *testing.T, token string) {
 // try runs npm and returns what it wrote.
 func (n *client) try(t *testing.T, arguments ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), findNPM(t), arguments...)
+	command := exec.CommandContext(t.Context(), "/usr/bin/env", append([]string{"npm"}, arguments...)...) // env looks on the PATH that it is given.
 	command.Dir, command.Env = n.folder, n.environment
 	var out, errs strings.Builder
 	command.Stdout, command.Stderr = &out, &errs
@@ -91,18 +91,17 @@ const minorOfTrust = 15
 
 var npmVersion = regexp.MustCompile(`(?m)^(\d+)\.(\d+)\.\d+`)
 
-// findNPM returns the npm to test with: that on the PATH, or that which scripts/setup
-// installed because there is none, or an old one.
-func findNPM(t *testing.T) string {
+// npmPath is the PATH on which there is an npm to test with: that of the process, or one
+// with what scripts/setup-npm installed because there was none, or an old one.
+func npmPath(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
-	for _, candidate := range []string{"npm", filepath.Join(cache, "trustpub", "npm", "node_modules", ".bin", "npm")} {
-		path, err := exec.LookPath(candidate)
-		if err != nil {
-			continue
-		}
-		output, err := exec.CommandContext(t.Context(), path, "--version").Output()
+	own := filepath.Join(cache, "trustpub", "npm", "node_modules", ".bin")
+	for _, path := range []string{os.Getenv("PATH"), own + string(os.PathListSeparator) + os.Getenv("PATH")} {
+		command := exec.CommandContext(t.Context(), "/usr/bin/env", "npm", "--version")
+		command.Env = []string{"PATH=" + path, "HOME=" + t.TempDir()}
+		output, err := command.Output()
 		version := npmVersion.FindSubmatch(output)
 		if err != nil || version == nil {
 			continue
@@ -113,7 +112,7 @@ func findNPM(t *testing.T) string {
 			return path
 		}
 	}
-	t.Fatalf("These tests need npm 11.%d or later, with Node.js. Run scripts/setup, which installs it.", minorOfTrust)
+	t.Fatalf("These tests need npm 11.%d or later, with Node.js. Run scripts/setup-npm, which installs it.", minorOfTrust)
 	return ""
 }
 
