@@ -162,7 +162,7 @@ func newPyPI(p dialectParams) (*pypi.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pypi.New(pypi.Config{Exchange: exchange, Audience: p.Settings.PyPIAudience})
+	return pypi.New(pypi.Config{Exchange: exchange, Tokens: p.Tokens, Audience: p.Settings.PyPIAudience})
 }
 
 func newRubyGems(p dialectParams) (*rubygems.Dialect, error) {

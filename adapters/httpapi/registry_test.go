@@ -105,7 +105,7 @@ func (s setup) api() (*httpapi.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	pypiDialect, err := pypi.New(pypi.Config{Exchange: s.PyPIExchange, Audience: "pypi"})
+	pypiDialect, err := pypi.New(pypi.Config{Exchange: s.PyPIExchange, Tokens: s.Tokens, Audience: "pypi"})
 	if err != nil {
 		return nil, err
 	}

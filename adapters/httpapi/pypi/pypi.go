@@ -1,4 +1,4 @@
-// Package pypi is the dialect of PyPI: the two endpoints that gh-action-pypi-publish,
+// Package pypi is the dialect of PyPI: the endpoints that gh-action-pypi-publish,
 // twine, uv, pdm and the id package ask when they publish from a CI job
 // (https://docs.pypi.org/trusted-publishers/internals/).
 //
@@ -32,6 +32,8 @@ const (
 	// MintPath takes ID tokens, and so does GitHubMintPath, its former name.
 	MintPath       = PathPrefix + "mint-token"
 	GitHubMintPath = PathPrefix + "github/mint-token"
+	// BurnPath takes access tokens that are of no more use.
+	BurnPath = PathPrefix + "burn-token"
 )
 
 // Exchanger exchanges ID tokens; *application.ExchangeService is one.
@@ -39,10 +41,16 @@ type Exchanger interface {
 	Exchange(ctx context.Context, request application.ExchangeRequest) (application.Issued, error)
 }
 
+// Revoker revokes access tokens; *application.TokenService is one.
+type Revoker interface {
+	Revoke(ctx context.Context, accessToken string) error
+}
+
 // Config holds what the dialect needs. All fields are required.
 type Config struct {
 	// Exchange mints for packages of [Ecosystem] alone.
 	Exchange Exchanger
+	Tokens   Revoker
 	// Audience is what clients are told to ask their ID tokens for.
 	Audience string
 }
@@ -52,8 +60,8 @@ type Dialect struct{ cfg Config }
 
 // New checks cfg and returns the dialect.
 func New(cfg Config) (*Dialect, error) {
-	if cfg.Exchange == nil || cfg.Audience == "" {
-		return nil, errors.New("pypi: the dialect needs Exchange and Audience")
+	if cfg.Exchange == nil || cfg.Tokens == nil || cfg.Audience == "" {
+		return nil, errors.New("pypi: the dialect needs Exchange, Tokens and Audience")
 	}
 	return &Dialect{cfg: cfg}, nil
 }
@@ -67,6 +75,7 @@ func (d *Dialect) Register(e *echo.Echo) {
 	e.HEAD(AudiencePath, d.handle(d.audience))
 	e.POST(MintPath, d.handle(d.mint))
 	e.POST(GitHubMintPath, d.handle(d.mint))
+	e.POST(BurnPath, d.handle(d.burn))
 }
 
 // handle answers an error of h in this dialect, and passes it on to be logged.
@@ -86,26 +95,13 @@ func (d *Dialect) audience(c echo.Context) error {
 	}{d.cfg.Audience})
 }
 
-// mint answers {"token":"JWT"}. The body is JSON whatever the Content-Type says of
-// the two that clients send: PyPI's manual shows curl with -d alone, which calls it a
-// form.
+// mint answers an ID token with an access token.
 func (d *Dialect) mint(c echo.Context) error {
-	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON, request.Form)
+	idToken, err := tokenOf(c, "the ID token of the CI job")
 	if err != nil {
 		return err
 	}
-	object, err := body.Object()
-	if err != nil {
-		return err
-	}
-	token, err := object.String("token")
-	if err != nil {
-		return err
-	}
-	if token == nil {
-		return domain.Invalid(domain.CodeMalformedRequest, `The request has no token. Send {"token":"…"} with the ID token of the CI job.`)
-	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: *token})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: idToken})
 	if err != nil {
 		return err
 	}
@@ -114,6 +110,48 @@ func (d *Dialect) mint(c echo.Context) error {
 		Token   string `json:"token"`
 		Expires int64  `json:"expires"`
 	}{true, issued.Secret.Reveal(), issued.Token.ExpiresAt.Unix()})
+}
+
+// burn ends the life of an access token, which is its own credential. As at PyPI the
+// answer does not tell whether there was such a token.
+func (d *Dialect) burn(c echo.Context) error {
+	accessToken, err := tokenOf(c, "the access token to revoke")
+	if err != nil {
+		return err
+	}
+	err = d.cfg.Tokens.Revoke(c.Request().Context(), accessToken)
+	if err != nil && domain.CodeOf(err) != domain.CodeInvalidToken {
+		return err
+	}
+	return c.NoContent(http.StatusAccepted)
+}
+
+// tokenOf reads a body {"token":"…"}. It is JSON whatever the Content-Type says of what
+// clients send: curl with -d alone, as in PyPI's manual, calls it a form, and uv sent
+// none at first. Members other than token are ignored, as PyPI does, but not one that
+// differs from it in case alone, which another reader might take for it.
+func tokenOf(c echo.Context, what string) (string, error) {
+	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON, request.Form, request.Untyped)
+	if err != nil {
+		return "", err
+	}
+	object, err := body.Object()
+	if err != nil {
+		return "", err
+	}
+	for name := range object {
+		if name != "token" && strings.EqualFold(name, "token") {
+			return "", domain.Invalid(domain.CodeMalformedRequest, "The member token is spelt in lower case.")
+		}
+	}
+	token, err := object.String("token")
+	if err != nil {
+		return "", err
+	}
+	if token == nil {
+		return "", domain.Invalid(domain.CodeMalformedRequest, `The request has no token. Send {"token":"…"} with %s.`, what)
+	}
+	return *token, nil
 }
 
 type failure struct {

@@ -20,6 +20,8 @@ const MaxBody = 32 << 10
 const (
 	JSON = "application/json"
 	Form = "application/x-www-form-urlencoded"
+	// Untyped stands for a request that has no Content-Type at all.
+	Untyped = ""
 )
 
 // Body is a whole request body.
@@ -29,10 +31,10 @@ type Body struct {
 }
 
 // Read returns the body of r. It refuses with the status that HTTP has for it: a
-// Content-Type that is missing, repeated or not among accepted, and any
-// Content-Encoding, with 415; a body of more than [MaxBody] bytes with 413, of
-// which no more than that is read, and nothing where Content-Length tells; a body
-// that is too slow in coming with 408. w is the writer of the server itself, which
+// Content-Type that is missing, repeated or not among accepted, where [Untyped] stands
+// for one that is missing, and any Content-Encoding, with 415; a body of more than
+// [MaxBody] bytes with 413, of which no more than that is read, and nothing where
+// Content-Length tells; a body that is too slow in coming with 408. w is the writer of the server itself, which
 // learns to close the connection after an oversized body. Parameters of the
 // Content-Type, such as a charset, make no difference: JSON is UTF-8 (RFC 8259
 // section 8.1), and so is a form (RFC 6749 appendix B).
@@ -41,8 +43,9 @@ type Body struct {
 func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted ...string) (Body, error) {
 	mediaType, ok := mediaTypeOf(r)
 	if !ok || !slices.Contains(accepted, mediaType) {
+		named := slices.DeleteFunc(slices.Clone(accepted), func(s string) bool { return s == Untyped })
 		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
-			"The Content-Type is missing or not accepted here. Send %s.", strings.Join(accepted, " or "))
+			"The Content-Type is missing or not accepted here. Send %s.", strings.Join(named, " or "))
 	}
 	if !isPlain(r) {
 		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
@@ -85,8 +88,13 @@ func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]by
 	return content, nil
 }
 
+// mediaTypeOf returns the media type of r, [Untyped] where r names none, and false
+// where r does not name one media type.
 func mediaTypeOf(r *http.Request) (string, bool) {
 	values := r.Header.Values("Content-Type")
+	if len(values) == 0 {
+		return Untyped, true
+	}
 	if len(values) != 1 {
 		return "", false
 	}
