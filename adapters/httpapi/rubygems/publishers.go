@@ -3,7 +3,8 @@ package rubygems
 import (
 	"net/http"
 	"net/url"
-	"strconv"
+	"regexp"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,37 +13,23 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// githubAction is the type of the trusted publishers that this dialect has.
-const githubAction = "OIDC::TrustedPublisher::GitHubAction"
+// gemName is the rule of RubyGems.org, which asks for a letter besides.
+var gemName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-// publisher is a trusted publisher of a gem as clients see it.
-type publisher struct {
-	ID        int64           `json:"id"`
-	Type      string          `json:"trusted_publisher_type"`
-	Publisher githubPublisher `json:"trusted_publisher"`
-}
-
-type githubPublisher struct {
-	RepositoryOwner          string  `json:"repository_owner"`
-	RepositoryOwnerID        string  `json:"repository_owner_id"`
-	RepositoryName           string  `json:"repository_name"`
-	WorkflowFilename         string  `json:"workflow_filename"`
-	Environment              *string `json:"environment"`
-	WorkflowRepositoryOwner  *string `json:"workflow_repository_owner"`
-	WorkflowRepositoryName   *string `json:"workflow_repository_name"`
-	ReusableWorkflowFilename *string `json:"reusable_workflow_filename"`
-}
-
-// gemOf returns the package that the path names. The router decodes a segment only
-// where the URL has an encoded slash in it.
+// gemOf returns the package that the path names. The name is decoded once, here: the
+// router decodes a segment at one time and not at another.
 func gemOf(c echo.Context) (domain.Package, error) {
-	name, err := url.PathUnescape(c.Param("gem"))
-	if err != nil {
-		name = ""
+	escaped, _, _ := strings.Cut(strings.TrimPrefix(c.Request().URL.EscapedPath(), gemsPrefix), "/")
+	name, err := url.PathUnescape(escaped)
+	if err != nil || !gemName.MatchString(name) || strings.Trim(name, "0123456789._-") == "" {
+		return domain.Package{}, domain.Invalid(domain.CodeMalformedRequest,
+			"This is not the name of a gem. It has letters, digits, dots, hyphens and underscores, begins with a letter or a digit, and has a letter.")
 	}
 	return domain.NewPackage(Ecosystem, name)
 }
 
+// list answers the trusted publishers of a gem, of all kinds: whoever reads the list
+// wants to know who can publish.
 func (d *Dialect) list(c echo.Context) error {
 	actor, err := d.cfg.Authenticator.Authenticate(c.Request())
 	if err != nil {
@@ -53,16 +40,14 @@ func (d *Dialect) list(c echo.Context) error {
 		return err
 	}
 	page, err := d.cfg.Publishers.ListConfigs(c.Request().Context(), actor, application.ListQuery{
-		Package: gem, Kind: domain.KindGitHubConfig, Limit: application.MaxConfigsPerPackage,
+		Package: gem, Limit: application.MaxConfigsPerPackage,
 	})
 	if err != nil {
 		return err
 	}
-	shown := []publisher{}
+	shown := make([]publisher, 0, len(page.Configs))
 	for _, config := range page.Configs {
-		if github, ok := config.(domain.GitHubConfig); ok {
-			shown = append(shown, show(github))
-		}
+		shown = append(shown, show(config))
 	}
 	return c.JSON(http.StatusOK, shown)
 }
@@ -93,11 +78,7 @@ func (d *Dialect) create(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	github, ok := config.(domain.GitHubConfig)
-	if !ok {
-		return c.NoContent(http.StatusCreated)
-	}
-	return c.JSON(http.StatusCreated, show(github))
+	return c.JSON(http.StatusCreated, show(config))
 }
 
 func (d *Dialect) delete(c echo.Context) error {
@@ -113,7 +94,7 @@ func (d *Dialect) delete(c echo.Context) error {
 	if !ok {
 		return &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is no trusted publisher with that ID."}
 	}
-	err = d.cfg.Publishers.DeleteConfig(c.Request().Context(), actor, application.Selection{ID: id, Kind: domain.KindGitHubConfig, Package: gem})
+	err = d.cfg.Publishers.DeleteConfig(c.Request().Context(), actor, application.Selection{ID: id, Package: gem})
 	if err != nil {
 		return err
 	}
@@ -134,8 +115,8 @@ func params(object request.Object) (domain.GitHubConfigParams, error) {
 	if err != nil {
 		return params, err
 	}
-	if kind == nil || *kind != githubAction {
-		return params, domain.Invalid(domain.CodeMalformedRequest, "The only trusted_publisher_type here is %s.", githubAction)
+	if kind == nil || *kind != typeGitHub {
+		return params, domain.Invalid(domain.CodeMalformedRequest, "The only trusted_publisher_type here is %s.", typeGitHub)
 	}
 	inner, err := object.Object("trusted_publisher")
 	if err != nil {
@@ -143,7 +124,7 @@ func params(object request.Object) (domain.GitHubConfigParams, error) {
 	}
 	names := []string{
 		"repository_owner", "repository_name", "workflow_filename", "environment",
-		"workflow_repository_owner", "workflow_repository_name", "reusable_workflow_filename",
+		"workflow_repository_owner", "workflow_repository_name", "reusable_workflow_filename", "issuer",
 	}
 	err = inner.Only(append(names, "repository_owner_id")...)
 	if err != nil {
@@ -164,35 +145,21 @@ func params(object request.Object) (domain.GitHubConfigParams, error) {
 		return params, err
 	}
 	params.Owner, params.Repository = values["repository_owner"], values["repository_name"]
-	params.WorkflowFilename = values["workflow_filename"]
+	params.WorkflowFilename, params.Issuer = values["workflow_filename"], values["issuer"]
 	// The form on RubyGems.org sends an empty environment for none.
 	if environment := values["environment"]; environment != "" {
 		params.Environment = &environment
 	}
 	owner, name := values["workflow_repository_owner"], values["workflow_repository_name"]
 	params.ReusableWorkflowFilename = values["reusable_workflow_filename"]
-	if owner != "" || name != "" {
+	if (owner == "") != (name == "") {
+		return params, domain.Invalid(domain.CodeMalformedRequest, "A workflow repository is named by workflow_repository_owner and workflow_repository_name together. Leave both out where the workflow is of the repository itself.")
+	}
+	if owner != "" {
 		params.WorkflowRepository = owner + "/" + name
 		if params.ReusableWorkflowFilename == "" {
 			params.ReusableWorkflowFilename = params.WorkflowFilename
 		}
 	}
 	return params, nil
-}
-
-func show(config domain.GitHubConfig) publisher {
-	shown := publisher{ID: config.ID(), Type: githubAction, Publisher: githubPublisher{
-		RepositoryOwner:   config.Repository().Owner,
-		RepositoryOwnerID: strconv.FormatInt(config.OwnerID(), 10),
-		RepositoryName:    config.Repository().Name,
-		WorkflowFilename:  config.WorkflowFilename(),
-	}}
-	if environment, asked := config.Environment(); asked {
-		shown.Publisher.Environment = &environment
-	}
-	if repository, filename, asked := config.ReusableWorkflow(); asked {
-		shown.Publisher.WorkflowRepositoryOwner, shown.Publisher.WorkflowRepositoryName = &repository.Owner, &repository.Name
-		shown.Publisher.ReusableWorkflowFilename = &filename
-	}
-	return shown
 }

@@ -26,7 +26,9 @@ const (
 	// ExchangePath takes ID tokens.
 	ExchangePath = "/api/v1/oidc/trusted_publisher/exchange_token"
 	// PublishersPath takes the trusted publishers of the gem :gem.
-	PublishersPath = "/api/v1/gems/:gem/trusted_publishers"
+	PublishersPath = gemsPrefix + ":gem/trusted_publishers"
+
+	gemsPrefix = "/api/v1/gems/"
 )
 
 // Exchanger exchanges ID tokens; *application.ExchangeService is one.
@@ -68,7 +70,7 @@ func New(cfg Config) (*Dialect, error) {
 
 // Owns reports whether a path is the dialect's.
 func (d *Dialect) Owns(path string) bool {
-	return strings.HasPrefix(path, "/api/v1/oidc/") || strings.HasPrefix(path, "/api/v1/gems/")
+	return strings.HasPrefix(path, "/api/v1/oidc/") || strings.HasPrefix(path, gemsPrefix)
 }
 
 // Register adds the endpoints to e.
@@ -137,7 +139,9 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// exchange answers {"jwt":"…"}.
+// exchange answers {"jwt":"…"}. Members other than jwt are ignored, as at RubyGems.org,
+// but not one that differs from it in case alone, which another reader might take for
+// it.
 func (d *Dialect) exchange(c echo.Context) error {
 	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON)
 	if err != nil {
@@ -146,6 +150,11 @@ func (d *Dialect) exchange(c echo.Context) error {
 	object, err := body.Object()
 	if err != nil {
 		return err
+	}
+	for name := range object {
+		if name != "jwt" && strings.EqualFold(name, "jwt") {
+			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")
+		}
 	}
 	jwt, err := object.String("jwt")
 	if err != nil {
