@@ -201,6 +201,8 @@ func codeOf(err error) string {
 	switch {
 	case kind == domain.KindInvalid, code == domain.CodeMalformedJWT, code == domain.CodeUnsupportedIssuer:
 		return "invalid-payload"
+	case code == domain.CodeNotEnabled:
+		return "not-enabled"
 	case kind != domain.KindRefused:
 		return string(code)
 	case code == domain.CodeAlreadyUsed:
