@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 	"github.com/trustpub/trustpub/adapters/memory"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -143,3 +144,14 @@ type silent struct{}
 func (silent) Record(context.Context, application.Event) {}
 
 var errDown = errors.New("dial tcp: connection refused")
+
+// paramsKeeper is a PublisherService that keeps what configs it was asked to make.
+type paramsKeeper struct {
+	cratesio.Publishers
+	asked *domain.ConfigParams
+}
+
+func (p paramsKeeper) CreateConfig(ctx context.Context, actor application.Actor, params domain.ConfigParams) (domain.Config, error) {
+	*p.asked = params
+	return p.Publishers.CreateConfig(ctx, actor, params)
+}
