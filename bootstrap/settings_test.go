@@ -84,6 +84,31 @@ func TestTheAudienceOfNPMIsWhatNPMAsksForUnlessSet(t *testing.T) {
 	}
 }
 
+func TestTheAudienceOfPyPIAndRubyGemsIsTheMainOneUnlessSet(t *testing.T) {
+	tests := []struct {
+		name                   string
+		environment            map[string]string
+		wantPyPI, wantRubyGems string
+	}{
+		{"neither", nil, "crates.io", "crates.io"},
+		{"domain name", map[string]string{"DOMAIN_NAME": "registry.example"}, "registry.example", "registry.example"},
+		{"main audience", map[string]string{"DOMAIN_NAME": "registry.example", "TRUSTPUB_AUDIENCE": "main"}, "main", "main"},
+		{"pypi set", map[string]string{"TRUSTPUB_AUDIENCE": "main", "TRUSTPUB_PYPI_AUDIENCE": "pypi"}, "pypi", "main"},
+		{"rubygems set", map[string]string{"TRUSTPUB_AUDIENCE": "main", "TRUSTPUB_RUBYGEMS_AUDIENCE": "gems"}, "main", "gems"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := bootstrap.LoadSettings(test.environment)
+
+			require.NoError(t, err)
+			require.Equal(t, test.wantPyPI, s.PyPIAudience)
+			require.Equal(t, test.wantRubyGems, s.RubyGemsAudience)
+			require.Equal(t, "pypi_tp_", s.PyPITokenPrefix)
+			require.Equal(t, "rubygems_tp_", s.RubyGemsTokenPrefix)
+		})
+	}
+}
+
 func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
@@ -111,6 +136,10 @@ func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 		{"prefix without underscore", map[string]string{"TRUSTPUB_TOKEN_PREFIX": "abc"}, "TRUSTPUB_TOKEN_PREFIX", "underscore"},
 		{"npm audience with space", map[string]string{"TRUSTPUB_NPM_AUDIENCE": "npm: x"}, "TRUSTPUB_NPM_AUDIENCE", "spaces"},
 		{"npm prefix in capitals", map[string]string{"TRUSTPUB_NPM_TOKEN_PREFIX": "NPM_"}, "TRUSTPUB_NPM_TOKEN_PREFIX", "lower-case"},
+		{"pypi audience with space", map[string]string{"TRUSTPUB_PYPI_AUDIENCE": "a b"}, "TRUSTPUB_PYPI_AUDIENCE", "spaces"},
+		{"pypi prefix in capitals", map[string]string{"TRUSTPUB_PYPI_TOKEN_PREFIX": "PYPI_"}, "TRUSTPUB_PYPI_TOKEN_PREFIX", "lower-case"},
+		{"rubygems audience with space", map[string]string{"TRUSTPUB_RUBYGEMS_AUDIENCE": "a b"}, "TRUSTPUB_RUBYGEMS_AUDIENCE", "spaces"},
+		{"rubygems prefix in capitals", map[string]string{"TRUSTPUB_RUBYGEMS_TOKEN_PREFIX": "GEM_"}, "TRUSTPUB_RUBYGEMS_TOKEN_PREFIX", "lower-case"},
 		{"leeway below zero", map[string]string{"TRUSTPUB_JWT_LEEWAY": "-1s"}, "TRUSTPUB_JWT_LEEWAY", "0s to 120s"},
 		{"leeway too long", map[string]string{"TRUSTPUB_JWT_LEEWAY": "121s"}, "TRUSTPUB_JWT_LEEWAY", "0s to 120s"},
 		{"short admin token", map[string]string{"TRUSTPUB_ADMIN_TOKEN": longToken[1:]}, "TRUSTPUB_ADMIN_TOKEN", "31 characters"},
