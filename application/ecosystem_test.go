@@ -28,11 +28,10 @@ func newEcosystems(t *testing.T, ecosystem string) *world {
 	return w
 }
 
-func (w *world) trustConfig(t *testing.T, change func(*domain.GitHubConfigParams)) int64 {
+func (w *world) trustConfig(t *testing.T, change func(*domain.GitHubConfigParams)) {
 	t.Helper()
-	stored, err := w.store.Store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, change), application.MaxConfigsPerPackage)
+	_, err := w.store.Store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, change), application.MaxConfigsPerPackage)
 	require.NoError(t, err)
-	return stored.Common().ID
 }
 
 func TestATokenCoversThePackagesOfTheServicesEcosystemAndOfTheRequest(t *testing.T) {

@@ -46,23 +46,28 @@ func TestAnExchangeThatFailsPinsNothing(t *testing.T) {
 	}{
 		{
 			"another workflow",
-			application.ExchangeRequest{IDToken: "other-workflow"}, nil, domain.CodeWorkflowMismatch,
+			application.ExchangeRequest{IDToken: "other-workflow"},
+			nil, domain.CodeWorkflowMismatch,
 		},
 		{
 			"a scope that is not granted",
-			application.ExchangeRequest{IDToken: "fresh", Packages: []domain.Package{cargo("a"), cargo("unheard-of")}}, nil, domain.CodeInvalidScope,
+			application.ExchangeRequest{IDToken: "fresh", Packages: []domain.Package{cargo("a"), cargo("unheard-of")}},
+			nil, domain.CodeInvalidScope,
 		},
 		{
 			"a package that nobody trusts it with",
-			application.ExchangeRequest{IDToken: "fresh", Package: cargo("unheard-of")}, nil, domain.CodeNoPublisher,
+			application.ExchangeRequest{IDToken: "fresh", Package: cargo("unheard-of")},
+			nil, domain.CodeNoPublisher,
 		},
 		{
 			"a store that can't save",
-			application.ExchangeRequest{IDToken: "fresh"}, func(w *world) { w.store.fails["SaveToken"] = errDown }, domain.CodeStoreUnavailable,
+			application.ExchangeRequest{IDToken: "fresh"},
+			func(w *world) { w.store.fails["SaveToken"] = errDown }, domain.CodeStoreUnavailable,
 		},
 		{
 			"a replay",
-			application.ExchangeRequest{IDToken: "replayed"}, nil, domain.CodeAlreadyUsed,
+			application.ExchangeRequest{IDToken: "replayed"},
+			nil, domain.CodeAlreadyUsed,
 		},
 	}
 	for _, tt := range tests {

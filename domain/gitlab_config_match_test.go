@@ -30,7 +30,7 @@ func TestGitLabConfigMatchesItsPipeline(t *testing.T) {
 			config: func(p *domain.GitLabConfigParams) { p.Environment = new("Review/MAIN") },
 			claims: func(_ *domain.Registered, w *domain.Workload) { w.Environment = "review/main" },
 		},
-		{name: "pinned to both IDs", config: pinnedGitLab("72", "20")},
+		{name: "pinned to both IDs", config: pinnedGitLab("72")},
 		{name: "pinned to the namespace alone", config: func(p *domain.GitLabConfigParams) { p.Pinned = map[string]string{"namespace_id": "72"} }},
 		{
 			name: "whatever the subject and the details say",
@@ -73,7 +73,7 @@ func TestGitLabConfigSaysWhichRuleFailsWithGotAndExpected(t *testing.T) {
 	}{
 		{"another provider", nil, func(_ *domain.Registered, w *domain.Workload) { w.Provider = "github" }, domain.Mismatch{Rule: domain.RuleRepository, Got: project, Expected: project}},
 		{"another instance", nil, func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://gitlab.example" }, domain.Mismatch{Rule: domain.RuleRepository, Got: project, Expected: project}},
-		{"another instance, pinned to the same numbers", pinnedGitLab("72", "20"), func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://gitlab.example" }, domain.Mismatch{Rule: domain.RuleRepository, Got: project, Expected: project}},
+		{"another instance, pinned to the same numbers", pinnedGitLab("72"), func(r *domain.Registered, _ *domain.Workload) { r.Issuer = "https://gitlab.example" }, domain.Mismatch{Rule: domain.RuleRepository, Got: project, Expected: project}},
 		{"the group above", nil, path("octo-group", "octo-project"), domain.Mismatch{Rule: domain.RuleRepository, Got: `"octo-group/octo-project"`, Expected: project}},
 		{"the group below", nil, path("octo-group/tools/evil", "octo-project"), domain.Mismatch{Rule: domain.RuleRepository, Got: `"octo-group/tools/evil/octo-project"`, Expected: project}},
 		{"another group", nil, path("evil/tools", "octo-project"), domain.Mismatch{Rule: domain.RuleRepository, Got: `"evil/tools/octo-project"`, Expected: project}},
@@ -81,30 +81,30 @@ func TestGitLabConfigSaysWhichRuleFailsWithGotAndExpected(t *testing.T) {
 		{"a group with a Kelvin sign", func(p *domain.GitLabConfigParams) { p.Namespace = "kit" }, path("\u212ait", "octo-project"), domain.Mismatch{Rule: domain.RuleRepository, Got: "\"\u212ait/octo-project\"", Expected: `"kit/octo-project"`}},
 		{"a project with a long s", func(p *domain.GitLabConfigParams) { p.Project = "set" }, path("octo-group/tools", "ſet"), domain.Mismatch{Rule: domain.RuleRepository, Got: `"octo-group/tools/ſet"`, Expected: `"octo-group/tools/set"`}},
 		{
-			"a namespace that was taken over", pinnedGitLab("72", "20"), ids(map[string]string{"namespace_id": "99", "project_id": "100"}),
+			"a namespace that was taken over", pinnedGitLab("72"), ids(map[string]string{"namespace_id": "99", "project_id": "100"}),
 			domain.Mismatch{Rule: domain.RulePinnedID, Got: `namespace_id "99"`, Expected: `"72"`},
 		},
 		{
-			"a project that was made anew", pinnedGitLab("72", "20"), ids(map[string]string{"namespace_id": "72", "project_id": "21"}),
+			"a project that was made anew", pinnedGitLab("72"), ids(map[string]string{"namespace_id": "72", "project_id": "21"}),
 			domain.Mismatch{Rule: domain.RulePinnedID, Got: `project_id "21"`, Expected: `"20"`},
 		},
 		{
-			"the numbers the other way round", pinnedGitLab("72", "20"), ids(map[string]string{"namespace_id": "20", "project_id": "72"}),
+			"the numbers the other way round", pinnedGitLab("72"), ids(map[string]string{"namespace_id": "20", "project_id": "72"}),
 			domain.Mismatch{Rule: domain.RulePinnedID, Got: `namespace_id "20"`, Expected: `"72"`},
 		},
 		{
-			"no numbers", pinnedGitLab("72", "20"), ids(nil),
+			"no numbers", pinnedGitLab("72"), ids(nil),
 			domain.Mismatch{Rule: domain.RulePinnedID, Got: `namespace_id ""`, Expected: `"72"`},
 		},
 		{
-			"a project that was moved to another group", pinnedGitLab("72", "20"),
+			"a project that was moved to another group", pinnedGitLab("72"),
 			func(_ *domain.Registered, w *domain.Workload) {
 				w.Repository.Owner, w.IDs = "new-group", map[string]string{"namespace_id": "73", "project_id": "20"}
 			},
 			domain.Mismatch{Rule: domain.RuleRepository, Got: `"new-group/octo-project"`, Expected: project},
 		},
 		{
-			"a project that was renamed", pinnedGitLab("72", "20"),
+			"a project that was renamed", pinnedGitLab("72"),
 			func(_ *domain.Registered, w *domain.Workload) { w.Repository.Name = "new-name" },
 			domain.Mismatch{Rule: domain.RuleRenamed, Got: `"octo-group/tools/new-name"`, Expected: project},
 		},
@@ -119,7 +119,7 @@ func TestGitLabConfigSaysWhichRuleFailsWithGotAndExpected(t *testing.T) {
 		{"an environment with a Kelvin sign", func(p *domain.GitLabConfigParams) { p.Environment = new("kit") }, environment("\u212ait"), domain.Mismatch{Rule: domain.RuleEnvironment, Got: "the environment \"\u212ait\"", Expected: `"kit"`}},
 		{"file and environment: the file goes first", production, file("a.yml"), domain.Mismatch{Rule: domain.RuleWorkflow, Got: `"a.yml"`, Expected: `".gitlab-ci.yml"`}},
 		{
-			"number and file: the number goes first", pinnedGitLab("7", "20"), file("a.yml"),
+			"number and file: the number goes first", pinnedGitLab("7"), file("a.yml"),
 			domain.Mismatch{Rule: domain.RulePinnedID, Got: `namespace_id "72"`, Expected: `"7"`},
 		},
 	}
@@ -151,9 +151,10 @@ func TestConfigsOfOneProviderNeverMatchAWorkloadOfAnother(t *testing.T) {
 	require.NotNil(t, gitlab.Match(ofGitHub))
 }
 
-func pinnedGitLab(namespace, project string) func(*domain.GitLabConfigParams) {
+// pinnedGitLab pins a config to project 20 in that namespace.
+func pinnedGitLab(namespace string) func(*domain.GitLabConfigParams) {
 	return func(p *domain.GitLabConfigParams) {
-		p.Pinned = map[string]string{"namespace_id": namespace, "project_id": project}
+		p.Pinned = map[string]string{"namespace_id": namespace, "project_id": "20"}
 	}
 }
 

@@ -96,7 +96,7 @@ func TestARepositoryWithTheVeryIDsUnderAnotherNameWasRenamed(t *testing.T) {
 	const expected = `"octo-org/octo-repo"`
 	ids := map[string]string{"repository_id": "1296269"}
 	pinned := func(p *domain.GitHubConfigParams) { p.Pinned = ids }
-	renamed := func(r *domain.Registered, w *domain.Workload) { w.Repository.Name, w.IDs = "new-name", ids }
+	renamed := func(_ *domain.Registered, w *domain.Workload) { w.Repository.Name, w.IDs = "new-name", ids }
 	tests := []struct {
 		name   string
 		config func(*domain.GitHubConfigParams)
@@ -117,7 +117,7 @@ func TestARepositoryWithTheVeryIDsUnderAnotherNameWasRenamed(t *testing.T) {
 		},
 		{
 			"another ID", pinned,
-			func(r *domain.Registered, w *domain.Workload) {
+			func(_ *domain.Registered, w *domain.Workload) {
 				w.Repository.Name, w.IDs = "new-name", map[string]string{"repository_id": "7"}
 			},
 			domain.Mismatch{Rule: domain.RuleRepository, Got: `"octo-org/new-name"`, Expected: expected},

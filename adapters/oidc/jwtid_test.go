@@ -107,8 +107,9 @@ func TestAnIDTokenWithoutJTIIsToldByWhatWasSigned(t *testing.T) {
 	input, _ := cut(t, idToken)
 	hash := sha256.Sum256([]byte(input))
 
-	require.Equal(t, "sha256:"+hex.EncodeToString(hash[:]), e.jwtID(t, idToken))
-	require.Equal(t, e.jwtID(t, idToken), e.jwtID(t, idToken), "twice")
+	for range 2 {
+		require.Equal(t, "sha256:"+hex.EncodeToString(hash[:]), e.jwtID(t, idToken))
+	}
 }
 
 func TestAnotherSignatureOverTheSameMakesNoOtherIDToken(t *testing.T) {
