@@ -30,8 +30,8 @@ type asked struct {
 	err      error
 }
 
-func (a *asked) Exchange(_ context.Context, request application.ExchangeRequest) (application.Issued, error) {
-	a.requests = append(a.requests, request)
+func (a *asked) Exchange(_ context.Context, r application.ExchangeRequest) (application.Issued, error) {
+	a.requests = append(a.requests, r)
 	return application.Issued{}, a.err
 }
 

@@ -26,7 +26,7 @@ type registry struct {
 	storage *storage
 	tokens  *application.TokenService
 	logger  *slog.Logger
-	now     func() time.Time
+	Now     func() time.Time
 }
 
 // newRegistry opens the storage and returns the registry.
@@ -35,7 +35,10 @@ func newRegistry(o options, p *people, tokens *application.TokenService, logger 
 	if err != nil {
 		return nil, err
 	}
-	return &registry{url: strings.TrimSuffix(o.url, "/"), people: p, storage: storage, tokens: tokens, logger: logger, now: time.Now}, nil
+	return &registry{
+		url: strings.TrimSuffix(o.url, "/"), people: p, storage: storage, tokens: tokens, logger: logger,
+		Now: time.Now,
+	}, nil
 }
 
 // packages serves what is under the packages' names. Those with a scope are one segment,
@@ -172,7 +175,7 @@ func (r *registry) publish(req *http.Request, body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	release.Published = r.now().UTC()
+	release.Published = r.Now().UTC()
 	err = r.storage.save(release, tarball)
 	if errors.Is(err, errExists) {
 		return &domain.Error{

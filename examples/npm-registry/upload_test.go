@@ -13,7 +13,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,5 +270,5 @@ func TestARefusedVersionLeavesNothingBehind(t *testing.T) {
 	entries, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
-	require.Equal(t, filepath.Base(entries[0].Name()), "@octo%2Fapp")
+	require.Equal(t, "@octo%2Fapp", entries[0].Name())
 }
