@@ -89,8 +89,9 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request, d Document, docum
 
 // serveIDToken answers as GitHub's endpoint for ID tokens does: {"value": "…"}.
 func (i *Issuer) serveIDToken(w http.ResponseWriter, r *http.Request) {
-	token, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !isBearer || subtle.ConstantTimeCompare([]byte(token), []byte(i.requestToken)) != 1 {
+	// uv and the id package of Python write the scheme in lower case (RFC 9110 section 11.1).
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(i.requestToken)) != 1 {
 		http.Error(w, `{"message":"the request token is missing or wrong"}`, http.StatusUnauthorized)
 		return
 	}

@@ -143,7 +143,10 @@ func TestAJobGetsItsIDTokenAsAtGitHub(t *testing.T) {
 	require.NotEqual(t, first["jti"], second["jti"])
 	require.Equal(t, "https://github.com/octo-org", value(ci.RequestURL())["aud"], "the default is the owner's URL")
 
-	for _, authorization := range []string{"", ci.RequestToken(), "Bearer ", "Bearer wrong", "bearer " + ci.RequestToken()} {
+	status, _ := get(t, ci.RequestURL(), "bearer "+ci.RequestToken())
+	require.Equal(t, http.StatusOK, status, "a scheme is the same in any case")
+
+	for _, authorization := range []string{"", ci.RequestToken(), "Bearer ", "Bearer wrong", "Basic " + ci.RequestToken(), "Bearer  " + ci.RequestToken()} {
 		status, body := get(t, ci.RequestURL()+"&audience=crates.io", authorization)
 		require.Equal(t, http.StatusUnauthorized, status)
 		require.NotContains(t, body, "value")
