@@ -42,7 +42,7 @@ func Shipped() ([]domain.Definition, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the definition of %s: %w", name, err)
 		}
-		read, err := load(file, text, nil)
+		read, err := load(file, text, map[string]string{})
 		if err != nil {
 			return nil, err
 		}

@@ -27,11 +27,12 @@ type part struct {
 	set  func(*domain.Definition)
 }
 
-// definition reads an element of providers. What is wrong with a definition is for
-// [domain.Definition.Validate] to say. So that its sentence can be told to the line it
-// is about, the definition is put together piece by piece, beginning with one that is
-// valid, and the piece with which it ceases to be is at fault.
-func (r reader) definition(n node) (domain.Definition, error) {
+// definition reads an element of providers, whose name is none of those that are taken.
+// What is wrong with a definition is for [domain.Definition.Validate] to say. So that
+// its sentence stands at the line that it is about, the definition is put together piece
+// by piece, beginning with one that is valid, and the piece with which it ceases to be
+// is at fault.
+func (r reader) definition(n node, taken map[string]string) (domain.Definition, error) {
 	members, err := r.mapping(n, "a provider",
 		"name", "issuer", "algorithms", "replay", "required", "optional", "conditions", "pinned", "recorded")
 	if err != nil {
@@ -61,6 +62,9 @@ func (r reader) definition(n node) (domain.Definition, error) {
 		if err != nil {
 			return domain.Definition{}, r.fail(part.node, "%s", sentence(err))
 		}
+	}
+	if why := taken[d.Name]; why != "" {
+		return domain.Definition{}, r.fail(members["name"], "the provider %s %s", d.Name, why)
 	}
 	return d, nil
 }

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
@@ -35,11 +35,16 @@ func Load(name string, file []byte) ([]domain.Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return load(name, file, names)
+	taken := map[string]string{}
+	for _, n := range names {
+		taken[n] = "is one that trustpub ships. Choose another name"
+	}
+	return load(name, file, taken)
 }
 
-// load is Load with the names of providers that the file must not define.
-func load(name string, file []byte, taken []string) ([]domain.Definition, error) {
+// load is Load with the names that the file must not give to a provider, each with why.
+// It adds to them those that the file does give.
+func load(name string, file []byte, taken map[string]string) ([]domain.Definition, error) {
 	r := reader{file: name}
 	root, err := r.parse(file)
 	if err != nil {
@@ -56,20 +61,13 @@ func load(name string, file []byte, taken []string) ([]domain.Definition, error)
 	if len(entries) == 0 {
 		return nil, r.fail(root, "there is no provider. Name at least one under providers")
 	}
-	seen := map[string]bool{}
 	var definitions []domain.Definition
 	for _, entry := range entries {
-		definition, err := r.definition(entry)
+		definition, err := r.definition(entry, taken)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case slices.Contains(taken, definition.Name):
-			return nil, r.fail(entry, "the provider %s is one that trustpub ships. Choose another name", definition.Name)
-		case seen[definition.Name]:
-			return nil, r.fail(entry, "the provider %s is defined twice. Choose another name for one of them", definition.Name)
-		}
-		seen[definition.Name] = true
+		taken[definition.Name] = "is defined twice. Choose another name for one of them"
 		definitions = append(definitions, definition)
 	}
 	return definitions, nil
@@ -153,7 +151,12 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 type reader struct{ file string }
 
 func (r reader) fail(n node, format string, args ...any) error {
-	return r.failAt(n.GetToken().Position, format, args...)
+	p := n.GetToken().Position
+	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
+		// The parser's place of a mapping without brackets is its first colon.
+		p = m.Values[0].Key.GetToken().Position
+	}
+	return r.failAt(p, format, args...)
 }
 
 func (r reader) failAt(p *token.Position, format string, args ...any) error {
