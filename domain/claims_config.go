@@ -158,8 +158,11 @@ func showFact(name string, values []string) string {
 		return "no " + name
 	}
 	shown := make([]string, 0, len(values))
-	for _, v := range values {
+	for _, v := range values[:min(len(values), maxClaimValues)] {
 		shown = append(shown, quote(v))
+	}
+	if len(values) > maxClaimValues {
+		shown = append(shown, "…")
 	}
 	return name + " " + strings.Join(shown, ", ")
 }
