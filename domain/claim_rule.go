@@ -112,18 +112,15 @@ func (r ClaimRule) read(raw RawClaims) ([]string, error) {
 // the first or the last one taken as it comes, then a file or a branch with "@refs/" in
 // its name could pass for another file.
 func fileAtRef(s string) (path string, ok bool) {
-	readings := 0
-	for i := range len(s) {
-		if s[i] != '@' || i == 0 {
-			continue
-		}
+	for i := len(s) - 1; i > 0; i-- {
 		ref := s[i+1:]
-		if isCommitHash(ref) || strings.HasPrefix(ref, "refs/") && ref != "refs/" {
-			path = s[:i]
-			readings++
+		if s[i] == '@' && (isCommitHash(ref) || strings.HasPrefix(ref, "refs/") && ref != "refs/") {
+			// This is the last place where a reference can begin; in a path without "@",
+			// it is the first one too.
+			return s[:i], !strings.Contains(s[:i], "@")
 		}
 	}
-	return path, readings == 1 && !strings.Contains(path, "@")
+	return "", false
 }
 
 // maxFact is the longest claim in bytes that is compared.

@@ -82,7 +82,7 @@ func TestAClaimsConfigTrustsNoOtherWorkload(t *testing.T) {
 		{"of another issuer", pinned, same, "https://evil.example", domain.CodeNoPublisher},
 		{"of another repository", func(*domain.ClaimsConfigParams) {}, set("repository", "acme/gadget"), corpIssuer, domain.CodeNoPublisher},
 		{"of another file", func(*domain.ClaimsConfigParams) {}, set("workflow", "ci/Publish.yml@refs/heads/main"), corpIssuer, domain.CodeNoPublisher},
-		{"of a repository that folds alike in Unicode alone", claim("repository", "acme/task"), set("repository", "acme/ta\u017fk"), corpIssuer, domain.CodeNoPublisher},
+		{"of a repository that folds alike in Unicode alone", claim("repository", "acme/task"), set("repository", "acme/tas\u212a"), corpIssuer, domain.CodeNoPublisher},
 		{"of a repository of the same name", pinned, set("repository_id", "43"), corpIssuer, domain.CodePinnedIDMismatch},
 		{"of a repository that was renamed", pinned, set("repository", "acme/widgets"), corpIssuer, domain.CodeRepositoryRenamed},
 		{"at another branch", claim("branch", "main"), set("branch", "feature"), corpIssuer, domain.CodeClaimMismatch},
