@@ -165,6 +165,7 @@ func TestADefinitionAcceptsTheWorkload(t *testing.T) {
 		change func(domain.RawClaims)
 	}{
 		{"without the optional claims", func(raw domain.RawClaims) { delete(raw, "branch"); delete(raw, "groups") }},
+		{"without an ID that a config could be pinned to", without("repository_id")},
 		{"without a claim that only must not be something", without("interactive")},
 		{"with null where something must not be", set("interactive", nil)},
 		{"with the other of two values", set("event", "release")},
@@ -193,9 +194,7 @@ func TestADefinitionRefusesTheWorkload(t *testing.T) {
 		{"with an object for a required claim", set("repository", map[string]any{"name": "acme/widget"}), domain.CodeMissingClaim},
 		{"with a control character in a required claim", set("repository", "acme/widget\n"), domain.CodeMissingClaim},
 		{"with a required claim of 1025 bytes", set("repository", strings.Repeat("x", 1025)), domain.CodeInvalidClaim},
-		{"without a pinned ID", without("repository_id"), domain.CodeMissingClaim},
-		{"with an empty pinned ID", set("repository_id", ""), domain.CodeMissingClaim},
-		{"with a pinned ID of 256 bytes", set("repository_id", strings.Repeat("1", 256)), domain.CodeMissingClaim},
+		{"with a pinned ID of 256 bytes", set("repository_id", strings.Repeat("1", 256)), domain.CodeInvalidClaim},
 		{"of another event", set("event", "pull_request"), domain.CodeForbiddenClaim},
 		{"of an event in another case", set("event", "Push"), domain.CodeForbiddenClaim},
 		{"of no event", without("event"), domain.CodeForbiddenClaim},
@@ -235,8 +234,23 @@ func TestDifferentWorkloadsHaveDifferentKeys(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, pair := range [][2]string{
-		{"x", "y"}, {"y", "x"}, {"xy", "z"}, {"x", "yz"}, {`x"`, `"y`}, {`x""y`, "z"}, {"x", `"y"z`},
-		{"xby", "z"}, {"x", "ybz"}, {"x, b=y", "z"}, {"x", "y, b=z"}, {`x\`, `"y`}, {`x\"`, "y"}, {"b", "y"}, {"X", "y"}, {"\u017f", "y"}, {"s", "y"},
+		{"x", "y"},
+		{"y", "x"},
+		{"xy", "z"},
+		{"x", "yz"},
+		{`x"`, `"y`},
+		{`x""y`, "z"},
+		{"x", `"y"z`},
+		{"xby", "z"},
+		{"x", "ybz"},
+		{"x, b=y", "z"},
+		{"x", "y, b=z"},
+		{`x\`, `"y`},
+		{`x\"`, "y"},
+		{"b", "y"},
+		{"X", "y"},
+		{"\u017f", "y"},
+		{"s", "y"},
 	} {
 		workload, err := d.Workload(domain.RawClaims{"a": pair[0], "b": pair[1]})
 		require.NoError(t, err)

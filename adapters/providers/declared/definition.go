@@ -1,6 +1,7 @@
 package declared
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -171,7 +172,7 @@ func (r reader) names(members map[string]node) ([]part, error) {
 		return nil, err
 	}
 	var parts []part
-	for i, n := range append(pinned[:len(pinned):len(pinned)], recorded...) {
+	for i, n := range slices.Concat(pinned, recorded) {
 		name, err := r.text(n, "the name of a claim")
 		if err != nil {
 			return nil, err

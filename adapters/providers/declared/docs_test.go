@@ -3,6 +3,7 @@ package declared_test
 import (
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,7 @@ func TestThePageOfAShippedProviderNamesEveryClaimThatAPublisherCanGiveOrIsPinned
 		page, err := os.ReadFile(docs + d.Name + ".md")
 		require.NoError(t, err)
 		claims := d.Pinned
-		for _, rule := range append(d.Required, d.Optional...) {
+		for _, rule := range slices.Concat(d.Required, d.Optional) {
 			claims = append(claims, rule.Claim)
 		}
 		for _, condition := range d.Conditions {

@@ -18,7 +18,7 @@ func FuzzLoad(f *testing.F) {
 	for _, seed := range badFiles() {
 		f.Add([]byte(seed.file))
 	}
-	place := regexp.MustCompile(`^providers\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n]+$`)
+	place := regexp.MustCompile(`^providers\.yaml:[1-9]\d*:[1-9]\d*: [^\n]+$`)
 	f.Fuzz(func(t *testing.T, file []byte) {
 		definitions, err := declared.Load("providers.yaml", file)
 		if err != nil {

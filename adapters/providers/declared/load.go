@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -73,6 +74,9 @@ func load(name string, file []byte, taken map[string]string) ([]domain.Definitio
 	return definitions, nil
 }
 
+// reader reads the nodes of one file and words what is wrong with them.
+type reader struct{ file string }
+
 // parse returns the root of a file's only document.
 func (r reader) parse(file []byte) (node, error) {
 	if len(file) > maxFile {
@@ -119,16 +123,16 @@ func (r reader) checkTokens(tokens token.Tokens) error {
 	}
 	nesting := 0
 	for _, t := range tokens {
-		switch t.Type {
-		case token.AnchorType, token.AliasType, token.MergeKeyType:
+		is := func(types ...token.Type) bool { return slices.Contains(types, t.Type) }
+		switch {
+		case is(token.AnchorType, token.AliasType, token.MergeKeyType):
 			return r.failAt(t.Position, "anchors, aliases and merge keys are not accepted. Write the values out")
-		case token.TagType, token.DirectiveType, token.MappingKeyType:
+		case is(token.TagType, token.DirectiveType, token.MappingKeyType):
 			return r.failAt(t.Position, "tags, directives and keys after a question mark are not accepted. Write plain keys and values")
-		case token.MappingStartType, token.SequenceStartType:
+		case is(token.MappingStartType, token.SequenceStartType):
 			nesting++
-		case token.MappingEndType, token.SequenceEndType:
+		case is(token.MappingEndType, token.SequenceEndType):
 			nesting--
-		default:
 		}
 		if nesting > maxNesting {
 			return r.failAt(t.Position, "brackets are nested deeper than %d. A definition needs two", maxNesting)
@@ -146,9 +150,6 @@ func (r reader) syntax(err error) error {
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// reader reads the nodes of one file and words what is wrong with them.
-type reader struct{ file string }
 
 func (r reader) fail(n node, format string, args ...any) error {
 	p := n.GetToken().Position

@@ -14,7 +14,7 @@ import (
 type node = ast.Node
 
 // integer is how JSON writes one, which is how the ID token's is compared.
-var integer = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+var integer = regexp.MustCompile(`^(0|-?[1-9]\d*)$`)
 
 // mapping returns the members of a mapping, which has keys of those that are known.
 func (r reader) mapping(n node, what string, known ...string) (map[string]node, error) {

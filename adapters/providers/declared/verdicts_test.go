@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,7 +97,7 @@ func TestEachShippedDefinitionRecordsTheClaimsThatItComparesUnlessTheyAreLists(t
 	definitions, err := declared.Shipped()
 	require.NoError(t, err)
 	for _, d := range definitions {
-		for _, rule := range append(d.Required[:len(d.Required):len(d.Required)], d.Optional...) {
+		for _, rule := range slices.Concat(d.Required, d.Optional) {
 			if rule.Match != domain.MatchContains {
 				require.Contains(t, d.Recorded, rule.Claim, d.Name)
 			}
