@@ -135,7 +135,7 @@ func TestARepositoryThatWasRenamedIsToldSo(t *testing.T) {
 
 	_, err = w.exchange.Exchange(t.Context(), application.ExchangeRequest{IDToken: "renamed"})
 	requireError(t, err, domain.KindRefused, domain.CodeRepositoryRenamed)
-	require.Contains(t, domain.MessageOf(err), `"octo-org/new-name" was called "octo-org/octo-repo"`)
+	require.Contains(t, domain.MessageOf(err), `"octo-org/new-name" were configured when it was called "octo-org/octo-repo"`)
 	for _, idToken := range []string{"another", "elsewhere"} {
 		_, err = w.exchange.Exchange(t.Context(), application.ExchangeRequest{IDToken: idToken})
 		requireError(t, err, domain.KindRefused, domain.CodeNoPublisher)

@@ -1,7 +1,6 @@
 package bootstrap_test
 
 import (
-	"errors"
 	"maps"
 	"net/http"
 	"os"
@@ -129,7 +128,7 @@ func TestABadProvidersFileStopsTheStartWithFileLineAndReason(t *testing.T) {
 			file := providersFile(t, tt.text)
 			_, err := bootstrap.LoadSettings(map[string]string{"TRUSTPUB_PROVIDERS_FILE": file})
 			var setting *bootstrap.SettingError
-			require.True(t, errors.As(err, &setting), "%v", err)
+			require.ErrorAs(t, err, &setting)
 			require.Equal(t, "TRUSTPUB_PROVIDERS_FILE", setting.Setting)
 			require.Contains(t, setting.Problem, file)
 			require.Contains(t, setting.Problem, tt.says)

@@ -257,16 +257,20 @@ func refusal(rule Rule, misses []*Mismatch, claims Claims) *Error {
 	slices.Sort(wanted)
 	expected := strings.Join(slices.Compact(wanted), " or ")
 	repository := quote(claims.Source())
+	workload := "the repository " + repository
+	if claims.workload.Source != "" {
+		workload = "the workload " + repository
+	}
 
 	switch rule {
 	case RuleRepository:
 		return Refuse(CodeNoPublisher,
-			"No publisher is configured for the repository %s at the issuer %s. Add one to the package, then run the job again.",
-			repository, quote(claims.Issuer()))
+			"No publisher is configured for %s at the issuer %s. Add one to the package, then run the job again.",
+			workload, quote(claims.Issuer()))
 	case RuleRenamed:
 		return Refuse(CodeRepositoryRenamed,
-			"The repository %s was called %s when its publishers were configured: it was renamed or moved. Delete these publishers and configure them for the new name.",
-			got, expected)
+			"The publishers for %s were configured when it was called %s: it was renamed or moved. Delete these publishers and configure them for the new name.",
+			workload, expected)
 	case RuleOwnerID:
 		return Refuse(CodeOwnerIDMismatch,
 			"The owner of the repository %s has the ID %s, but its publishers were configured for the ID %s: the account is not the same one. If it is rightly yours, delete these publishers and configure them again.",

@@ -103,7 +103,7 @@ func TestRefusalsOverIDsSayWhatIsToBeDone(t *testing.T) {
 			"renamed", func(p *domain.GitHubConfigParams) {
 				p.Repository, p.Pinned = "old-name", map[string]string{"repository_id": "1296269"}
 			},
-			`The repository "octo-org/octo-repo" was called "octo-org/old-name" when its publishers were configured: it was renamed or moved. Delete these publishers and configure them for the new name.`,
+			`The publishers for the repository "octo-org/octo-repo" were configured when it was called "octo-org/old-name": it was renamed or moved. Delete these publishers and configure them for the new name.`,
 		},
 	}
 	for _, tt := range tests {

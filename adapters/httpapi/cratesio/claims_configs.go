@@ -52,6 +52,9 @@ func claimsConfigParams(object request.Object) (domain.ConfigParams, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, named := values["package"]; !named {
+		return nil, domain.Invalid(domain.CodeMalformedRequest, "The package is missing. Name it with package.")
+	}
 	pkg, err := packageOf(values)
 	if err != nil {
 		return nil, err

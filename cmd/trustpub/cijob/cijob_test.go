@@ -57,8 +57,8 @@ func job(t *testing.T, environment map[string]string, m *machine) (found *cijob.
 }
 
 const (
-	circleciCommand  = `circleci run oidc get --claims {"aud":"registry.example"}`
-	buildkiteCommand = "buildkite-agent oidc request-token --audience registry.example"
+	circleciCommand  = `circleci run oidc get --claims {"aud":"registry.example"} --root-issuer`
+	buildkiteCommand = "buildkite-agent oidc request-token --audience registry.example --claim organization_id,pipeline_id"
 )
 
 func TestAnIDTokenIsFoundWhereTheSystemPutsIt(t *testing.T) {
@@ -164,7 +164,7 @@ func TestAnAudienceIsDataToEverySystem(t *testing.T) {
 	j, _ := job(t, map[string]string{"CIRCLECI": "true"}, programs)
 	_, err := j.IDToken(t.Context(), hostile)
 	require.Error(t, err)
-	require.Equal(t, []string{`circleci run oidc get --claims {"aud":"x\",\"sub\":\"me --root-issuer\u0026audience=other"}`}, programs.ran)
+	require.Equal(t, []string{`circleci run oidc get --claims {"aud":"x\",\"sub\":\"me --root-issuer\u0026audience=other"} --root-issuer`}, programs.ran)
 
 	e := newEndpoint(t)
 	j, _ = job(t, e.environment(), nil)

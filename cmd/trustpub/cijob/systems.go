@@ -57,7 +57,7 @@ func (c circleci) idToken(ctx context.Context, audience string) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("write the claims of an ID token: %w", err)
 	}
-	token, err := c.cfg.Command(ctx, "", "circleci", "run", "oidc", "get", "--claims", string(claims))
+	token, err := c.cfg.Command(ctx, "", "circleci", "run", "oidc", "get", "--claims", string(claims), "--root-issuer")
 	token = strings.TrimSpace(token)
 	if err == nil && token != "" {
 		return token, nil
@@ -76,14 +76,16 @@ func (c circleci) idToken(ctx context.Context, audience string) (string, error) 
 
 func (circleci) mask(context.Context, string) error { return nil }
 
-// buildkite is Buildkite, whose agent gets tokens for any audience.
+// buildkite is Buildkite, whose agent gets tokens for any audience. The IDs that are
+// asked for are those to which a publisher is pinned.
 // https://buildkite.com/docs/agent/v3/cli-oidc
 type buildkite struct{ cfg Config }
 
 func (buildkite) title() string { return "Buildkite" }
 
 func (b buildkite) idToken(ctx context.Context, audience string) (string, error) {
-	token, err := b.cfg.Command(ctx, "", "buildkite-agent", "oidc", "request-token", "--audience", audience)
+	token, err := b.cfg.Command(ctx, "", "buildkite-agent", "oidc", "request-token", "--audience", audience,
+		"--claim", "organization_id,pipeline_id")
 	token = strings.TrimSpace(token)
 	if ctx.Err() != nil {
 		return "", ctx.Err()
