@@ -77,7 +77,7 @@ func TestEveryAttackOfTheThreatModelNamesTestsThatExist(t *testing.T) {
 		named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(cells[2], -1)
 		require.NotEmpty(t, named, line)
 		for _, name := range named {
-			require.Contains(t, tests, name[1])
+			require.True(t, slices.Contains(tests, name[1]), "there is no test %s", name[1])
 		}
 		_, ofSuite, _ := strings.Cut(cells[2], "store suite")
 		for _, name := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(ofSuite, -1) {
