@@ -87,6 +87,48 @@ func TestEveryAttackOfTheThreatModelNamesTestsThatExist(t *testing.T) {
 	require.Greater(t, attacks, 30)
 }
 
+// A link that leads nowhere is where a reader gives up.
+func TestEveryLinkToAFileOfTheProjectLeadsThere(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	more, err := filepath.Glob("../*.md")
+	require.NoError(t, err)
+
+	links := 0
+	for _, page := range append(pages, more...) {
+		content, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(content, -1) {
+			target, heading, _ := strings.Cut(string(match[1]), "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			links++
+			file := filepath.Join(filepath.Dir(page), target)
+			if target == "" {
+				file = page
+			}
+			_, err := os.Stat(file)
+			require.NoError(t, err, "%s links to it", page)
+			require.True(t, heading == "" || slices.Contains(anchors(t, file), heading), "%s links to #%s, which %s does not have", page, heading, file)
+		}
+	}
+	require.Greater(t, links, 50)
+}
+
+// anchors returns the fragments by which the headings of a page are linked to.
+func anchors(t *testing.T, page string) []string {
+	t.Helper()
+	content, err := os.ReadFile(page)
+	require.NoError(t, err)
+	var found []string
+	for _, match := range regexp.MustCompile("(?m)^#+ (.+)$").FindAllSubmatch(content, -1) {
+		heading := regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(strings.ToLower(string(match[1])), "")
+		found = append(found, strings.ReplaceAll(heading, " ", "-"))
+	}
+	return found
+}
+
 // testsOfTheProject returns the names of all tests and fuzz targets.
 func testsOfTheProject(t *testing.T) []string {
 	t.Helper()
