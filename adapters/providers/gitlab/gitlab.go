@@ -111,10 +111,15 @@ func readID(raw domain.RawClaims, name string) (string, error) {
 }
 
 // checkJobProject refuses a job that another project defines than the one that it
-// runs for, such as one whose steps come from a fork. Instances before GitLab 18 do
-// not say it.
+// runs for, such as one whose steps come from a fork. Older instances do not say it;
+// there, the pipeline of a merge request may run a fork's code with the claims of the
+// project (https://gitlab.com/gitlab-org/gitlab/-/work_items/563038), and is refused.
 func checkJobProject(raw domain.RawClaims, projectID string) error {
 	if raw["job_project_id"] == nil {
+		if raw["pipeline_source"] == "merge_request_event" {
+			return domain.Refuse(domain.CodeUnsupportedEvent,
+				"The pipeline is of a merge request, and the ID token does not say whose code it runs. Publish from another pipeline, such as that of a tag, or update GitLab.")
+		}
 		return nil
 	}
 	jobProjectID, err := readID(raw, "job_project_id")

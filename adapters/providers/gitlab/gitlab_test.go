@@ -164,6 +164,17 @@ func TestAJobThatDoesNotSayWhoItIsIsRefused(t *testing.T) {
 	}
 }
 
+func TestAMergeRequestIsRefusedWhereTheIDTokenDoesNotSayWhoseCodeItRuns(t *testing.T) {
+	t.Parallel()
+	claims := maps.Clone(everyClaim())
+	claims["pipeline_source"] = "merge_request_event"
+	_, err := newProvider(t, gitlab.DefaultIssuer).Workload(claims)
+	require.NoError(t, err, "a merge request of the project itself")
+	delete(claims, "job_project_id")
+	_, err = newProvider(t, gitlab.DefaultIssuer).Workload(claims)
+	require.Equal(t, domain.CodeUnsupportedEvent, domain.CodeOf(err))
+}
+
 func TestAProviderNeedsAnIssuerThatNobodyCanReadAlong(t *testing.T) {
 	t.Parallel()
 	for _, issuer := range []string{"", "gitlab.com", "http://gitlab.com", "https://gitlab.com/", "https://user@gitlab.com"} {
