@@ -70,7 +70,7 @@ type ClaimsConfig struct {
 // Errors are of [KindInvalid] with [CodeInvalidConfig].
 func NewClaimsConfig(p ClaimsConfigParams) (ClaimsConfig, error) {
 	switch {
-	case !validProviderName(p.Provider), p.Provider == ProviderGitHub, p.Provider == ProviderGitLab:
+	case !validProviderName(p.Provider), ConfigKindFor(p.Provider) != KindClaimsConfig:
 		return ClaimsConfig{}, Invalid(CodeInvalidConfig, "The provider %s has no publishers that are made of claims.", quote(p.Provider))
 	case p.Key == "" || p.Source == "":
 		return ClaimsConfig{}, Invalid(CodeInvalidConfig, "The publisher was not completed by its provider's definition.")

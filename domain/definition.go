@@ -49,7 +49,7 @@ func (d Definition) Validate() error {
 	switch {
 	case !validProviderName(d.Name):
 		return bad("The provider name %s is not valid. Use a lower-case letter, then up to 31 lower-case letters, digits and hyphens.", quote(d.Name))
-	case d.Name == ProviderGitHub, d.Name == ProviderGitLab:
+	case ConfigKindFor(d.Name) != KindClaimsConfig:
 		return bad("The provider name %s is that of a provider with rules of its own. Choose another.", quote(d.Name))
 	case len(d.Algorithms) == 0:
 		return bad("The provider %s has no algorithm. Name those that it signs with, such as RS256.", d.Name)

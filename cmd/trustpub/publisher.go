@@ -125,12 +125,24 @@ func writeConfigs(cmd *cobra.Command, configs []domain.Config) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	for _, c := range configs {
 		common := c.Common()
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", common.ID, common.Package, describe(c), common.Issuer)
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", common.ID, common.Package, describe(c), common.Issuer, pinned(common.Pinned))
 		if err != nil {
 			return err
 		}
 	}
 	return w.Flush()
+}
+
+// pinned shows the immutable IDs that a config is pinned to.
+func pinned(ids map[string]string) string {
+	if len(ids) == 0 {
+		return "not pinned yet"
+	}
+	var shown []string
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		shown = append(shown, name+"="+ids[name])
+	}
+	return "pinned to " + strings.Join(shown, " ")
 }
 
 // describe returns the columns that a kind of config has of its own.
