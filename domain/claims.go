@@ -139,6 +139,9 @@ func NewClaims(r Registered, w Workload) (Claims, error) {
 	case w.Key == "" && (w.Repository == Repository{} || w.OwnerID == "" || w.Workflow == ""):
 		return Claims{}, errors.New("domain: claims without repository, owner ID or workflow")
 	}
+	if w.Key == "" {
+		w.Key = w.Repository.Key()
+	}
 	w.Details, w.IDs, w.Facts = maps.Clone(w.Details), maps.Clone(w.IDs), maps.Clone(w.Facts)
 	return Claims{registered: r, workload: w}, nil
 }
@@ -162,12 +165,7 @@ func (c Claims) Repository() Repository { return c.workload.Repository }
 func (c Claims) OwnerID() string { return c.workload.OwnerID }
 
 // Key returns what configs for the workload are looked up by.
-func (c Claims) Key() string {
-	if c.workload.Key != "" {
-		return c.workload.Key
-	}
-	return c.workload.Repository.Key()
-}
+func (c Claims) Key() string { return c.workload.Key }
 
 // Source names the workload in a refusal: the repository, or what its provider has
 // instead.

@@ -132,13 +132,12 @@ func (c config) stored(id int64, pinned map[string]string) config {
 // matchSource checks provider, issuer and key. A workload with the very IDs that the
 // config is pinned to has changed its name.
 func (c config) matchSource(claims Claims, expected string) *Mismatch {
-	miss := &Mismatch{Rule: RuleRepository, Got: quote(claims.Source()), Expected: quote(expected)}
-	switch {
-	case claims.Provider() != c.common.Provider, claims.Issuer() != c.common.Issuer:
-		return miss
-	case claims.Key() == c.common.Key:
+	isIssuers := claims.Provider() == c.common.Provider && claims.Issuer() == c.common.Issuer
+	if isIssuers && claims.Key() == c.common.Key {
 		return nil
-	case len(c.common.Pinned) > 0 && c.matchPins(claims) == nil:
+	}
+	miss := &Mismatch{Rule: RuleRepository, Got: quote(claims.Source()), Expected: quote(expected)}
+	if isIssuers && len(c.common.Pinned) > 0 && c.matchPins(claims) == nil {
 		miss.Rule = RuleRenamed
 	}
 	return miss
