@@ -2,7 +2,6 @@ package cratesio
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -49,23 +48,13 @@ func (d *Dialect) putToken(c echo.Context) error {
 	return d.exchange(c, object)
 }
 
-// exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}. Members other
-// than jwt are ignored, as crates.io does, but not one that differs from it in
-// case alone, which another reader of the request might take for it.
+// exchange answers {"jwt":"…"} with {"token":"…","expires_at":"…"}.
 func (d *Dialect) exchange(c echo.Context, object request.Object) error {
-	for name := range object {
-		if name != "jwt" && strings.EqualFold(name, "jwt") {
-			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")
-		}
-	}
-	jwt, err := object.String("jwt")
+	jwt, err := object.Token("jwt", "the ID token of the CI job")
 	if err != nil {
 		return err
 	}
-	if jwt == nil {
-		return domain.Invalid(domain.CodeMalformedRequest, `The request has no jwt. Send {"jwt":"…"} with the ID token of the CI job.`)
-	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: *jwt})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: jwt})
 	if err != nil {
 		return err
 	}

@@ -139,19 +139,7 @@ func tokenOf(c echo.Context, what string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name := range object {
-		if name != "token" && strings.EqualFold(name, "token") {
-			return "", domain.Invalid(domain.CodeMalformedRequest, "The member token is spelt in lower case.")
-		}
-	}
-	token, err := object.String("token")
-	if err != nil {
-		return "", err
-	}
-	if token == nil {
-		return "", domain.Invalid(domain.CodeMalformedRequest, `The request has no token. Send {"token":"…"} with %s.`, what)
-	}
-	return *token, nil
+	return object.Token("token", what)
 }
 
 type failure struct {

@@ -39,6 +39,26 @@ func (o Object) String(name string) (*string, error) {
 	return &value, nil
 }
 
+// Token returns the member of that name, which must be there: an ID token or an access
+// token, as what says for the client. Other members are ignored, as the registries do
+// whose protocols these are, but not one that differs from it in case alone, which
+// another reader of the request might take for it.
+func (o Object) Token(name, what string) (string, error) {
+	for other := range o {
+		if other != name && strings.EqualFold(other, name) {
+			return "", malformed("The member %s is spelt in lower case.", name)
+		}
+	}
+	token, err := o.String(name)
+	if err != nil {
+		return "", err
+	}
+	if token == nil {
+		return "", malformed(`The request has no %s. Send {"%s":"…"} with %s.`, name, name, what)
+	}
+	return *token, nil
+}
+
 // PositiveInt64 returns the member of that name, which must be a JSON number
 // without fraction and exponent from 1 to the largest int64, and 0 where it is
 // absent or null. No number is rounded.

@@ -139,9 +139,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// exchange answers {"jwt":"…"}. Members other than jwt are ignored, as at RubyGems.org,
-// but not one that differs from it in case alone, which another reader might take for
-// it.
+// exchange answers {"jwt":"…"}.
 func (d *Dialect) exchange(c echo.Context) error {
 	body, err := request.Read(c.Response().Writer, c.Request(), domain.CodeMalformedJWT, request.JSON)
 	if err != nil {
@@ -151,19 +149,11 @@ func (d *Dialect) exchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	for name := range object {
-		if name != "jwt" && strings.EqualFold(name, "jwt") {
-			return domain.Invalid(domain.CodeMalformedRequest, "The member jwt is spelt in lower case.")
-		}
-	}
-	jwt, err := object.String("jwt")
+	jwt, err := object.Token("jwt", "the ID token of the CI job")
 	if err != nil {
 		return err
 	}
-	if jwt == nil {
-		return domain.Invalid(domain.CodeMalformedRequest, `The request has no jwt. Send {"jwt":"…"} with the ID token of the CI job.`)
-	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: *jwt})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: jwt})
 	if err != nil {
 		return err
 	}
