@@ -51,6 +51,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	run("a workload finds configs of its own provider, issuer and key", testFindKinds)
 	run("configs are pinned together with the token, both or neither", testPins)
 	run("a config that was pinned to other IDs meanwhile stops the token", testPinnedMeanwhile)
+	run("of 20 first exchanges with IDs of their own one pins the config, and no other is stored", func(t *testing.T, s Store) { testPinRace(t, s) })
 	run("a config that is gone is not pinned, and stops nothing", testPinOfDeletedConfig)
 	run("a workload whose name changed finds what is pinned to its IDs", testFindRenamed)
 
@@ -84,6 +85,7 @@ func TestSharedStore(t *testing.T, stores ...Store) {
 	t.Run("of 64 calls with one jti exactly one succeeds", func(t *testing.T) { testRace(t, stores...) })
 	t.Run("configs made at once never exceed the limit", func(t *testing.T) { testConfigLimitRace(t, stores...) })
 	t.Run("of 20 identical configs made at once one is stored", func(t *testing.T) { testDuplicateRace(t, stores...) })
+	t.Run("of 20 first exchanges with IDs of their own one pins the config, and no other is stored", func(t *testing.T) { testPinRace(t, stores...) })
 	t.Run("of 20 calls that revoke a token one says that it did", func(t *testing.T) { testRevokeRace(t, stores...) })
 	t.Run("what one does all others see at once", func(t *testing.T) { testSeenByAll(t, stores...) })
 	t.Run("an expired row is removed by one of them", func(t *testing.T) { testRemoveExpiredRace(t, stores...) })

@@ -115,6 +115,32 @@ func testRevokeRace(t *testing.T, stores ...Store) {
 	require.Equal(t, 1, did)
 }
 
+func testPinRace(t *testing.T, stores ...Store) {
+	const calls = 20
+	config := create(t, stores[0], inPackage("pinned"))
+	claims := make([]domain.Claims, calls)
+	tokens := make([]domain.AccessToken, calls)
+	for i := range calls {
+		claims[i] = NewClaims(t)
+		tokens[i] = NewToken(claims[i], config)
+	}
+	id := func(i int) map[string]string { return map[string]string{"repository_id": strconv.Itoa(i + 1)} }
+
+	errs := race(calls, stores, func(i int, s Store) error {
+		return s.SaveToken(t.Context(), tokens[i], claims[i].UsedJTI(), pinTo(config, id(i)))
+	})
+
+	require.Equal(t, 1, successes(t, errs, domain.KindUnavailable, domain.CodeStoreUnavailable))
+	for i, err := range errs {
+		if err == nil {
+			requirePinned(t, stores[0], config, id(i))
+			continue
+		}
+		requireNoToken(t, stores[0], tokens[i].Hash)
+		require.NoError(t, stores[0].SaveToken(t.Context(), tokens[i], claims[i].UsedJTI(), nil), "the jti must not have been spent")
+	}
+}
+
 // testSeenByAll has each store do what another did before, and look for the result
 // with all of them.
 func testSeenByAll(t *testing.T, stores ...Store) {
