@@ -230,6 +230,9 @@ func Authorize(configs []Config, claims Claims) ([]Grant, error) {
 	var misses []*Mismatch
 	for _, config := range configs {
 		miss := config.Match(claims)
+		if miss == nil {
+			miss = contradiction(configs, config.Common(), claims)
+		}
 		switch {
 		case miss == nil:
 			grants = append(grants, config.Common().Grant())
@@ -243,6 +246,28 @@ func Authorize(configs []Config, claims Claims) ([]Grant, error) {
 		return nil, refusal(nearest, misses, claims)
 	}
 	return grants, nil
+}
+
+// contradiction returns how a workload fails the pin of another config for the same
+// package and repository, in an ID that the config which trusts it, own, is not pinned
+// to yet: what has taken the name of a repository must not get in by a config that
+// nobody has used.
+func contradiction(configs []Config, own Common, claims Claims) *Mismatch {
+	for _, other := range configs {
+		common := other.Common()
+		if common.Package != own.Package || common.Provider != own.Provider || common.Issuer != own.Issuer || common.Key != own.Key {
+			continue
+		}
+		maps.DeleteFunc(common.Pinned, func(name, _ string) bool {
+			_, pinned := own.Pinned[name]
+			return pinned
+		})
+		miss := config{common}.matchPins(claims)
+		if miss != nil {
+			return miss
+		}
+	}
+	return nil
 }
 
 // refusal words the failure of rule for a maintainer who reads it in a job's log.

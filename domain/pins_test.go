@@ -221,3 +221,24 @@ func withIDs(ids map[string]string) func(*domain.Registered, *domain.Workload) {
 func pinMiss(got string) *domain.Mismatch {
 	return &domain.Mismatch{Rule: domain.RulePinnedID, Got: got, Expected: `"1296269"`}
 }
+
+func TestAnUnusedConfigDoesNotLetInWhatAPinnedOneOfThePackageKeepsOut(t *testing.T) {
+	pinned := func(p *domain.GitHubConfigParams) { p.Pinned = map[string]string{"repository_id": "99"} }
+	confirmed := func(p *domain.GitHubConfigParams) { p.Pinned = map[string]string{"repository_id": "74"} }
+	unused := func(p *domain.GitHubConfigParams) { p.Environment = new("production") }
+	elsewhere := func(p *domain.GitHubConfigParams) { p.Package.Name = "other" }
+	claims := trustpubtest.NewClaims(t, func(_ *domain.Registered, w *domain.Workload) {
+		w.Environment, w.IDs = "production", map[string]string{"repository_id": "74"}
+	})
+
+	for _, configs := range [][]domain.Config{githubConfigs(t, pinned, unused), githubConfigs(t, unused, pinned)} {
+		_, err := domain.Authorize(configs, claims)
+		requireError(t, err, domain.KindRefused, domain.CodePinnedIDMismatch)
+	}
+	grants, err := domain.Authorize(githubConfigs(t, pinned, elsewhere), claims)
+	require.NoError(t, err)
+	require.Equal(t, "other", grants[0].Package.Name, "a config of another package says nothing about this one")
+	grants, err = domain.Authorize(githubConfigs(t, pinned, confirmed), claims)
+	require.NoError(t, err)
+	require.Len(t, grants, 1, "a config that is pinned to the repository itself was confirmed")
+}

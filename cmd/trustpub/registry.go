@@ -136,14 +136,14 @@ func (r *registry) exchange(ctx context.Context, idToken string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if status != http.StatusOK {
+	if status < 200 || status > 299 {
 		return "", refusal(status, body, idToken)
 	}
 	var answer struct {
 		Token string `json:"token"`
 	}
 	if json.Unmarshal(body, &answer) != nil || !accessToken.MatchString(answer.Token) {
-		return "", errors.New("the server answered 200 without an access token; is it a trustpub server?")
+		return "", fmt.Errorf("the server answered %d without an access token; is it a trustpub server?", status)
 	}
 	return answer.Token, nil
 }
@@ -216,6 +216,9 @@ func refusal(status int, body []byte, secret string) error {
 	}
 	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
 		text := plain(string(body), secret)
+		if strings.Contains(text, "token") {
+			text = "(not shown, as it may hold a token)"
+		}
 		return &refusedError{text: fmt.Sprintf("the server answered %d, not as a trustpub server does: %q", status, text[:min(len(text), maxShown)])}
 	}
 	var sentences []string

@@ -169,6 +169,7 @@ func TestAnswersThatGiveNoAccessToken(t *testing.T) {
 		{"an internal error", 500, `{"errors":[{"detail":"Internal error.","code":"internal"}]}`, "Internal error.", false},
 		{"a redirect is not followed", 307, ``, "answered 307", false},
 		{"another success", 204, ``, "answered 204", false},
+		{"a redirect with an access token", 302, `{"token":"cio_tp_secret"}`, "not shown", false},
 		{"no token", 200, `{}`, "without an access token", false},
 		{"no JSON", 200, `cio_tp_x`, "without an access token", false},
 		{"a token with a line end", 200, `{"token":"a\nLD_PRELOAD=/tmp/x.so"}`, "without an access token", false},
@@ -190,6 +191,7 @@ func TestAnswersThatGiveNoAccessToken(t *testing.T) {
 			require.Empty(t, token)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), idToken)
+			require.NotContains(t, err.Error(), "cio_tp_secret")
 			require.NotContains(t, err.Error(), "##[")
 			require.NotContains(t, err.Error(), "\n")
 			require.Equal(t, 1, *asked)
@@ -199,6 +201,15 @@ func TestAnswersThatGiveNoAccessToken(t *testing.T) {
 				require.Equal(t, 7*time.Second, unavailable.after)
 			}
 		})
+	}
+}
+
+func TestAnySuccessWithAnAccessTokenIsOne(t *testing.T) {
+	for _, status := range []int{200, 201, 202} {
+		r, _ := answering(t, status, `{"token":"cio_tp_x"}`)
+		token, err := r.exchange(t.Context(), "jwt")
+		require.NoError(t, err)
+		require.Equal(t, "cio_tp_x", token)
 	}
 }
 

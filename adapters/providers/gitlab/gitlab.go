@@ -154,7 +154,7 @@ func (p *Provider) readConfigPath(raw domain.RawClaims, project domain.Repositor
 		return "", invalid(claim, errors.New("it does not begin with the instance and the project of the job"))
 	}
 	file, ref, hasRef := strings.Cut(rest, "@")
-	if !hasRef || !strings.HasPrefix(ref, "refs/") || ref == "refs/" {
+	if file == "" || !hasRef || !strings.HasPrefix(ref, "refs/") || ref == "refs/" {
 		return "", invalid(claim, errors.New("it is not of the form HOST/PROJECT//FILE@REF"))
 	}
 	return file, nil

@@ -144,6 +144,7 @@ func TestAJobThatDoesNotSayWhoItIsIsRefused(t *testing.T) {
 		{"an instance that only begins alike", "ci_config_ref_uri", "gitlab.com.evil.example/octo-group/tools/octo-project//.gitlab-ci.yml@refs/heads/main", domain.CodeInvalidClaim, "ci_config_ref_uri"},
 		{"a file from the web", "ci_config_ref_uri", "https://evil.example/x.yml", domain.CodeInvalidClaim, "ci_config_ref_uri"},
 		{"no file", "ci_config_ref_uri", project, domain.CodeInvalidClaim, "ci_config_ref_uri"},
+		{"a file without a name", "ci_config_ref_uri", project + "//@refs/heads/main", domain.CodeInvalidClaim, "ci_config_ref_uri"},
 		{"no reference", "ci_config_ref_uri", project + "//.gitlab-ci.yml", domain.CodeInvalidClaim, "ci_config_ref_uri"},
 		{"an empty reference", "ci_config_ref_uri", project + "//.gitlab-ci.yml@refs/", domain.CodeInvalidClaim, "ci_config_ref_uri"},
 		{"a file of another project that is called like one of this", "ci_config_ref_uri", project + "//.gitlab-ci.yml@evil/project", domain.CodeInvalidClaim, "ci_config_ref_uri"},
@@ -202,6 +203,7 @@ func FuzzConfigRef(f *testing.F) {
 			require.Equal(t, domain.KindRefused, domain.KindOf(err))
 			return
 		}
+		require.NotEmpty(t, workload.Workflow)
 		require.NotContains(t, workload.Workflow, "@")
 		require.True(t, strings.HasSuffix(strings.ToLower(text[:len(project)]), "octo-group/tools/octo-project//"), text)
 		require.True(t, strings.HasPrefix(text[len(project):], workload.Workflow+"@refs/"), text)
