@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -207,6 +208,13 @@ type UsedJTI struct {
 	Issuer, ID string
 	// ExpiresAt is when the record may be forgotten.
 	ExpiresAt time.Time
+}
+
+// Hash returns the SHA-256 of issuer, NUL and ID, by which stores keep the record:
+// short, whatever the length of an ID. No two pairs have one, as an issuer is a URL
+// and has no NUL.
+func (j UsedJTI) Hash() [sha256.Size]byte {
+	return sha256.Sum256([]byte(j.Issuer + "\x00" + j.ID))
 }
 
 // UsedJTI returns the record to keep when the ID token is exchanged. It outlives

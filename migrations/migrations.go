@@ -44,7 +44,7 @@ func Postgres(db *sql.DB) (*Migrator, error) {
 
 // SQLite returns the migrator of a SQLite database.
 func SQLite(db *sql.DB) (*Migrator, error) {
-	return newMigrator(goose.DialectSQLite3, db, "sqlite")
+	return newMigrator(goose.DialectSQLite3, db, "sqlite", goose.WithGoMigrations(usedJTIHash()))
 }
 
 func newMigrator(dialect goose.Dialect, db *sql.DB, folder string, options ...goose.ProviderOption) (*Migrator, error) {

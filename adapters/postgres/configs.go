@@ -16,40 +16,14 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// FindConfigs implements [application.ConfigFinder].
-func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
-	kind := domain.ConfigKindFor(claims.Provider())
-	var configs []domain.Config
-	err := retry(ctx, func(ctx context.Context) (err error) {
-		configs, err = selectConfigs(ctx, s.db, kind, `
-			where c.issuer = $1 and c.lookup_key = $2 and c.provider = $3
-			order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
-		if err != nil || len(configs) > 0 || len(claims.IDs()) == 0 {
-			return err
-		}
-		pinned, err := encodeStrings(claims.IDs())
-		if err != nil {
-			return err
-		}
-		configs, err = selectConfigs(ctx, s.db, kind, `
-			where c.issuer = $1 and c.pinned = $2 and c.pinned <> '{}' and c.provider = $3
-			order by c.id`, claims.Issuer(), pinned, claims.Provider())
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find configs: %w", err)
-	}
-	return configs, nil
-}
-
 // CreateConfig implements [application.ConfigStore]. The configs of one package are
 // made one after the other, so that counting and inserting are one step.
 func (s *Store) CreateConfig(ctx context.Context, config domain.Config, limit int) (domain.Config, error) {
-	var stored domain.Config
+	var made domain.Config
 	again := false
 	err := retry(ctx, func(ctx context.Context) error {
 		err := s.inTx(ctx, func(tx *sqlx.Tx) (err error) {
-			stored, err = create(ctx, tx, config, limit, again)
+			made, err = create(ctx, tx, config, limit, again)
 			return err
 		})
 		again = true
@@ -58,7 +32,7 @@ func (s *Store) CreateConfig(ctx context.Context, config domain.Config, limit in
 	if err != nil {
 		return nil, fmt.Errorf("create config: %w", err)
 	}
-	return stored, nil
+	return made, nil
 }
 
 // create inserts the config, unless it exists or the package is full. again tells
@@ -104,12 +78,12 @@ func create(ctx context.Context, tx *sqlx.Tx, config domain.Config, limit int, a
 	if err != nil {
 		return nil, fmt.Errorf("insert the values of its kind: %w", err)
 	}
-	stored, err := selectConfigs(ctx, tx, domain.ConfigKindFor(common.Provider), `
+	made, err := selectConfigs(ctx, tx, domain.ConfigKindFor(common.Provider), `
 		where c.id = $1`, id)
 	if err != nil {
 		return nil, err
 	}
-	return stored[0], nil
+	return made[0], nil
 }
 
 // packageLock returns the number of a package's advisory lock. Packages that share
@@ -222,6 +196,25 @@ func tableOf(kind domain.ConfigKind) string {
 
 // selectConfigs reads the configs of a kind; c is trustpub_configs in the condition.
 func selectConfigs(ctx context.Context, q sqlx.QueryerContext, kind domain.ConfigKind, condition string, args ...any) ([]domain.Config, error) {
+	found, err := selectStored(ctx, q, kind, condition, args...)
+	if err != nil {
+		return nil, err
+	}
+	configs := make([]domain.Config, 0, len(found))
+	for _, s := range found {
+		configs = append(configs, s.config)
+	}
+	return configs, nil
+}
+
+// stored is a config and its row.
+type stored struct {
+	row    configRow
+	config domain.Config
+}
+
+// selectStored is selectConfigs, with the rows.
+func selectStored(ctx context.Context, q sqlx.QueryerContext, kind domain.ConfigKind, condition string, args ...any) ([]stored, error) {
 	switch kind {
 	case domain.KindGitHubConfig:
 		return selectRows[githubConfigRow](ctx, q, selectGitHubConfigs+condition, args)
@@ -292,20 +285,20 @@ func (r configRow) pkg() domain.Package {
 	return domain.Package{Ecosystem: r.Ecosystem, Name: r.Package}
 }
 
-func selectRows[R kindRow](ctx context.Context, q sqlx.QueryerContext, query string, args []any) ([]domain.Config, error) {
+func selectRows[R kindRow](ctx context.Context, q sqlx.QueryerContext, query string, args []any) ([]stored, error) {
 	var rows []R
 	err := sqlx.SelectContext(ctx, q, &rows, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	configs := make([]domain.Config, 0, len(rows))
+	configs := make([]stored, 0, len(rows))
 	for _, row := range rows {
 		config, err := restore(row)
 		if err != nil {
 			// A row that breaks a rule is a defect of the data, not the client's mistake.
 			return nil, fmt.Errorf("restore config %d: %s", row.common().ID, err.Error())
 		}
-		configs = append(configs, config)
+		configs = append(configs, stored{row.common(), config})
 	}
 	return configs, nil
 }

@@ -12,11 +12,20 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/trustpub/trustpub/adapters/groupcommit"
 	"github.com/trustpub/trustpub/application"
+	"github.com/trustpub/trustpub/domain"
 )
 
-// Store implements the storage ports. It is safe for concurrent use.
-type Store struct{ db *sqlx.DB }
+// Store implements the storage ports. It is safe for concurrent use. Concurrent calls
+// of FindConfigs, of SaveToken and of FindToken share statements, as package
+// groupcommit says, and with them round trips and commits.
+type Store struct {
+	db     *sqlx.DB
+	finds  *groupcommit.Group[domain.Claims, []domain.Config]
+	saves  *groupcommit.Group[saving, struct{}]
+	tokens *groupcommit.Group[domain.TokenHash, domain.AccessToken]
+}
 
 var (
 	_ application.ConfigFinder   = (*Store)(nil)
@@ -25,15 +34,50 @@ var (
 	_ application.ExpiredRemover = (*Store)(nil)
 )
 
+// Option changes what a [Store] does.
+type Option func(*options)
+
+type options struct {
+	observe func(operation string, size int)
+}
+
+// ObserveBatches has observe told how many calls share a statement, 1 included, of the
+// operations find_configs, save_token and find_token. It must be fast and safe for
+// concurrent use.
+func ObserveBatches(observe func(operation string, size int)) Option {
+	return func(o *options) { o.observe = observe }
+}
+
+// rounds is how many shared statements of a kind may be under way at once. While one
+// waits for its commit, or on a connection that has died, another goes on.
+const rounds = 2
+
 // NewStore returns the store in db, whose schema must be current. The handle stays
 // the caller's. With a handle that package pqconn did not open, three things are the
 // caller's to see to: that synchronous_commit is not "off", which forgets tokens and
 // spent ID tokens when the server crashes; that calls end with their contexts, also
 // when the server is frozen; and that somebody listens to the warning of a commit
 // whose synchronous standby did not confirm it.
-func NewStore(db *sql.DB) *Store {
+func NewStore(db *sql.DB, opts ...Option) *Store {
+	o := options{observe: func(string, int) {}}
+	for _, set := range opts {
+		set(&o)
+	}
 	// The name only tells sqlx that placeholders are $1, $2, … .
-	return &Store{db: sqlx.NewDb(db, "postgres")}
+	s := &Store{db: sqlx.NewDb(db, "postgres")}
+	s.finds = groupcommit.New(groupcommit.Config[domain.Claims, []domain.Config]{
+		Alone: s.findConfigs, Together: s.findConfigsTogether, Rounds: rounds,
+		Observe: func(size int) { o.observe("find_configs", size) },
+	})
+	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
+		Alone: s.saveToken, Together: s.saveTokensTogether, Rounds: rounds,
+		Observe: func(size int) { o.observe("save_token", size) },
+	})
+	s.tokens = groupcommit.New(groupcommit.Config[domain.TokenHash, domain.AccessToken]{
+		Alone: s.findToken, Together: s.findTokensTogether, Rounds: rounds,
+		Observe: func(size int) { o.observe("find_token", size) },
+	})
+	return s
 }
 
 // Advisory locks. The first word is trustpub's, "trus" in ASCII.
@@ -85,13 +129,13 @@ func (s *Store) RemoveExpired(ctx context.Context, before time.Time, limit int) 
 		}
 		for _, query := range []string{
 			`with expired as materialized (
-				select id from trustpub_tokens where expires_at < $1 order by expires_at limit $2 for update skip locked
+				select hashed_token from trustpub_tokens where expires_at < $1 order by expires_at limit $2 for update skip locked
 			)
-			delete from trustpub_tokens t using expired where t.id = expired.id`,
+			delete from trustpub_tokens t using expired where t.hashed_token = expired.hashed_token`,
 			`with expired as materialized (
-				select issuer, jti from trustpub_used_jtis where expires_at < $1 order by expires_at limit $2 for update skip locked
+				select hash from trustpub_used_jtis where expires_at < $1 order by expires_at limit $2 for update skip locked
 			)
-			delete from trustpub_used_jtis used using expired where used.issuer = expired.issuer and used.jti = expired.jti`,
+			delete from trustpub_used_jtis used using expired where used.hash = expired.hash`,
 		} {
 			result, err := tx.ExecContext(ctx, query, before.UTC(), limit)
 			if err != nil {

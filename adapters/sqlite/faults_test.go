@@ -34,7 +34,7 @@ func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
 		},
 		{
 			"of the first insert, by another constraint",
-			`create unique index fault on trustpub_used_jtis (issuer)`,
+			`create unique index fault on trustpub_used_jtis (length(hash))`,
 			`drop index fault`,
 		},
 		{
@@ -44,8 +44,8 @@ func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
 		},
 		{
 			"of the commit",
-			`create table fault (id integer references trustpub_tokens (id) deferrable initially deferred);
-			create trigger fault after insert on trustpub_tokens begin insert into fault values (-1); end`,
+			`create table fault (hash blob references trustpub_tokens (hashed_token) deferrable initially deferred);
+			create trigger fault after insert on trustpub_tokens begin insert into fault values (x'00'); end`,
 			`drop trigger fault`,
 		},
 	} {

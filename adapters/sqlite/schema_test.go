@@ -51,9 +51,9 @@ func TestAnExchangeReadsAndWritesByIndex(t *testing.T) {
 		`select * from trustpub_configs c join trustpub_configs_github g on g.id = c.id where c.issuer = 'x' and c.lookup_key = 'y' and c.provider = 'github' order by c.id`,
 		`select * from trustpub_configs c join trustpub_configs_github g on g.id = c.id where c.issuer = 'x' and c.pinned = 'y' and c.pinned <> '{}' and c.provider = 'github' order by c.id`,
 		`select * from trustpub_tokens where hashed_token = x'00'`,
-		`select * from trustpub_used_jtis where issuer = 'x' and jti = 'y'`,
-		`select id from trustpub_tokens where expires_at < 1 order by expires_at limit 1`,
-		`select issuer, jti from trustpub_used_jtis where expires_at < 1 order by expires_at limit 1`,
+		`select * from trustpub_used_jtis where hash = x'00'`,
+		`select rowid from trustpub_tokens where expires_at < 1 order by expires_at limit 1`,
+		`select hash from trustpub_used_jtis where expires_at < 1 order by expires_at limit 1`,
 	} {
 		rows, err := db.Writer().QueryContext(t.Context(), `explain query plan `+query)
 		require.NoError(t, err)

@@ -89,8 +89,8 @@ func (s *Store) RemoveExpired(ctx context.Context, before time.Time, limit int) 
 	err := s.write(ctx, func(tx *sqlx.Tx) error {
 		removed = 0
 		for _, query := range []string{
-			`delete from trustpub_tokens where id in (select id from trustpub_tokens where expires_at < ? order by expires_at limit ?)`,
-			`delete from trustpub_used_jtis where (issuer, jti) in (select issuer, jti from trustpub_used_jtis where expires_at < ? order by expires_at limit ?)`,
+			`delete from trustpub_tokens where rowid in (select rowid from trustpub_tokens where expires_at < ? order by expires_at limit ?)`,
+			`delete from trustpub_used_jtis where hash in (select hash from trustpub_used_jtis where expires_at < ? order by expires_at limit ?)`,
 		} {
 			n, err := affected(tx.ExecContext(ctx, query, before.UnixMicro(), limit))
 			if err != nil {

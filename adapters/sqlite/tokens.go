@@ -41,16 +41,17 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 // save spends the jti and stores the token. A jti that was spent for this very
 // token is an earlier attempt's, which has succeeded.
 func save(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJTI) error {
+	hash := jti.Hash()
 	spent, err := affected(tx.ExecContext(ctx, `
-		insert into trustpub_used_jtis (issuer, jti, hashed_token, expires_at)
-		values (?, ?, ?, ?)
-		on conflict (issuer, jti) do nothing`,
-		jti.Issuer, jti.ID, row.Hash, jti.ExpiresAt.UnixMicro()))
+		insert into trustpub_used_jtis (hash, hashed_token, expires_at)
+		values (?, ?, ?)
+		on conflict (hash) do nothing`,
+		hash[:], row.Hash, jti.ExpiresAt.UnixMicro()))
 	if err != nil {
 		return fmt.Errorf("spend jti: %w", err)
 	}
 	if spent == 0 {
-		return checkOwner(ctx, tx, row, jti)
+		return checkOwner(ctx, tx, row, hash[:])
 	}
 	_, err = tx.NamedExecContext(ctx, `
 		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
@@ -61,9 +62,9 @@ func save(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJTI) er
 	return nil
 }
 
-func checkOwner(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJTI) error {
+func checkOwner(ctx context.Context, tx *sqlx.Tx, row tokenRow, hash []byte) error {
 	var winner []byte
-	err := tx.GetContext(ctx, &winner, `select hashed_token from trustpub_used_jtis where issuer = ? and jti = ?`, jti.Issuer, jti.ID)
+	err := tx.GetContext(ctx, &winner, `select hashed_token from trustpub_used_jtis where hash = ?`, hash)
 	if err != nil {
 		return fmt.Errorf("read who spent the jti: %w", err)
 	}

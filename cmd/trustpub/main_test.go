@@ -53,6 +53,7 @@ func TestTheCommandsWorkOnPostgreSQL(t *testing.T) {
 		{"publisher", "remove", "1"},
 		{"migrate", "down"},
 		{"migrate", "down"},
+		{"migrate", "down"},
 	} {
 		require.Zero(t, run(t.Context(), args), "%v", args)
 	}

@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/trustpub/trustpub/adapters/groupcommit"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// FindConfigs implements [application.ConfigFinder].
+func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
+	return s.finds.Do(ctx, claims)
+}
+
+func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
+	kind := domain.ConfigKindFor(claims.Provider())
+	var configs []domain.Config
+	err := retry(ctx, func(ctx context.Context) (err error) {
+		configs, err = selectConfigs(ctx, s.db, kind, `
+			where c.issuer = $1 and c.lookup_key = $2 and c.provider = $3
+			order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
+		if err != nil || len(configs) > 0 || len(claims.IDs()) == 0 {
+			return err
+		}
+		pinned, err := encodeStrings(claims.IDs())
+		if err != nil {
+			return err
+		}
+		configs, err = selectConfigs(ctx, s.db, kind, `
+			where c.issuer = $1 and c.pinned = $2 and c.pinned <> '{}' and c.provider = $3
+			order by c.id`, claims.Issuer(), pinned, claims.Provider())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find configs: %w", err)
+	}
+	return configs, nil
+}
+
+// lookup is what the configs of a workload are found by.
+type lookup struct{ issuer, key, provider string }
+
+func lookupOf(claims domain.Claims) lookup {
+	return lookup{claims.Issuer(), claims.Key(), claims.Provider()}
+}
+
+// findConfigsTogether finds the configs of several workloads, in one statement for each
+// kind of config. A workload without any is to be done alone, as it may have been
+// renamed.
+func (s *Store) findConfigsTogether(ctx context.Context, workloads []domain.Claims) ([]groupcommit.Answer[[]domain.Config], error) {
+	wanted := map[domain.ConfigKind][]lookup{}
+	for _, claims := range workloads {
+		kind, by := domain.ConfigKindFor(claims.Provider()), lookupOf(claims)
+		if !slices.Contains(wanted[kind], by) {
+			wanted[kind] = append(wanted[kind], by)
+		}
+	}
+	found := map[lookup][]domain.Config{}
+	for kind, lookups := range wanted {
+		rows, err := s.findKind(ctx, kind, lookups)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range rows {
+			by := lookup{s.row.Issuer, s.row.LookupKey, s.row.Provider}
+			found[by] = append(found[by], s.config)
+		}
+	}
+	answers := make([]groupcommit.Answer[[]domain.Config], len(workloads))
+	for i, claims := range workloads {
+		// Each has a slice of its own.
+		answers[i].Value = slices.Clone(found[lookupOf(claims)])
+		if len(answers[i].Value) == 0 {
+			answers[i].Err = groupcommit.ErrAlone
+		}
+	}
+	return answers, nil
+}
+
+// findKind reads the configs of a kind that are found by any of lookups.
+func (s *Store) findKind(ctx context.Context, kind domain.ConfigKind, lookups []lookup) ([]stored, error) {
+	var issuers, keys, providers []string
+	for _, l := range lookups {
+		issuers, keys, providers = append(issuers, l.issuer), append(keys, l.key), append(providers, l.provider)
+	}
+	return selectStored(ctx, s.db, kind, `
+		join unnest($1::text[], $2::text[], $3::text[]) as wanted (issuer, lookup_key, provider)
+			on wanted.issuer = c.issuer and wanted.lookup_key = c.lookup_key and wanted.provider = c.provider
+		order by c.id`, arrayText(issuers), arrayText(keys), arrayText(providers))
+}

@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/trustpub/trustpub/adapters/groupcommit"
+	"github.com/trustpub/trustpub/domain"
+)
+
+// saving is a token to be stored, and the jti to be spent for it.
+type saving struct {
+	token domain.AccessToken
+	jti   domain.UsedJTI
+	// hash is the jti's.
+	hash [sha256.Size]byte
+	// grants and publisher are the token's, as JSON.
+	grants, publisher string
+}
+
+// saveStatement spends the jti and stores the token, or tells whose the jti is, in one
+// statement and one round trip.
+//
+// It may be run again after any outcome, known or not, since everything depends on
+// the token's hash, which belongs to one call of SaveToken alone. When an earlier
+// run has spent the jti for this token, the row is written again without a change:
+// the commit of that write waits for the synchronous standby, and what it waits for
+// includes the earlier run, whose own wait may have been cut short. "xmax = 0"
+// tells a row that was inserted from one that was updated, so that the token is
+// stored by the run that spent the jti, and by no other.
+//
+// No row at all is a jti that a concurrent transaction spent after this statement's
+// snapshot was taken.
+const saveStatement = `
+	with spent as (
+		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
+		values ($1, $2, $3)
+		on conflict (hash) do update set hashed_token = excluded.hashed_token
+			where used.hashed_token = excluded.hashed_token
+		returning used.hashed_token, used.xmax = 0 as is_new
+	), stored as (
+		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
+		select spent.hashed_token, $4::timestamptz, $5::timestamptz, $6, $7, $8::jsonb, $9::jsonb
+		from spent
+		where spent.is_new
+	)
+	select hashed_token from spent
+	union all
+	select hashed_token from trustpub_used_jtis where hash = $1
+	limit 1`
+
+// saveManyStatement is saveStatement for several tokens: each parameter is an array,
+// with an element for each. It tells for each jti whose it is, or nothing where
+// saveStatement would return no row. The jtis are spent in the order of their hashes,
+// so that replicas that spend the same ones wait for each other and never deadlock.
+const saveManyStatement = `
+	with given as (
+		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher
+		from unnest($1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[])
+			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher)
+	), spent as (
+		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
+		select hash, hashed_token, forget_at from given
+		on conflict (hash) do update set hashed_token = excluded.hashed_token
+			where used.hashed_token = excluded.hashed_token
+		returning used.hash, used.hashed_token, used.xmax = 0 as is_new
+	), stored as (
+		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
+		select given.hashed_token, given.issued_at, given.expires_at, given.issuer, given.subject, given.grants, given.publisher
+		from spent
+		join given on given.hash = spent.hash
+		where spent.is_new
+	)
+	select hash, hashed_token from spent
+	union all
+	select used.hash, used.hashed_token
+	from trustpub_used_jtis used
+	where used.hash = any($1::bytea[])`
+
+// SaveToken implements [application.TokenStore]. The first exchange of a config takes a
+// transaction of its own; all others are one statement, which concurrent calls share.
+func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
+	item := saving{token: token, jti: jti, hash: jti.Hash()}
+	var err error
+	item.grants, err = encodeGrants(token.Grants)
+	if err != nil {
+		return err
+	}
+	publisher, err := json.Marshal(token.Publisher)
+	if err != nil {
+		return fmt.Errorf("encode publisher: %w", err)
+	}
+	item.publisher = string(publisher)
+	if len(pins) > 0 {
+		err = s.saveTokenAndPin(ctx, item, pins)
+	} else {
+		_, err = s.saves.Do(ctx, item)
+	}
+	if err != nil {
+		return fmt.Errorf("save token: %w", err)
+	}
+	return nil
+}
+
+// saveToken saves one token.
+func (s *Store) saveToken(ctx context.Context, item saving) (struct{}, error) {
+	return struct{}{}, retry(ctx, func(ctx context.Context) error { return save(ctx, s.db, item) })
+}
+
+// saveTokenAndPin saves a token and pins its configs. Its transaction may be run again as
+// the statement may: a pin that is there already is its own.
+func (s *Store) saveTokenAndPin(ctx context.Context, item saving, pins []domain.Pin) error {
+	return retry(ctx, func(ctx context.Context) error {
+		return s.inTx(ctx, func(tx *sqlx.Tx) error {
+			err := save(ctx, tx, item)
+			if err != nil {
+				return err
+			}
+			return pin(ctx, tx, pins)
+		})
+	})
+}
+
+func save(ctx context.Context, q sqlx.QueryerContext, item saving) error {
+	// Select reads the answer to its end: outside a transaction the commit comes after
+	// the last row, and with it the errors that matter most.
+	var winners [][]byte
+	err := sqlx.SelectContext(ctx, q, &winners, saveStatement, item.hash[:], item.token.Hash[:], item.jti.ExpiresAt.UTC(),
+		item.token.IssuedAt.UTC(), item.token.ExpiresAt.UTC(), item.token.Issuer, item.token.Subject, item.grants, item.publisher)
+	switch {
+	case err != nil:
+		return err
+	case len(winners) == 0:
+		return errRunAgain
+	case !bytes.Equal(winners[0], item.token.Hash[:]):
+		return domain.AlreadyUsed()
+	}
+	return nil
+}
+
+// saveTokensTogether saves several tokens in one statement. What it can't tell of one,
+// or what shares a jti with another of them, is to be done alone.
+func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]groupcommit.Answer[struct{}], error) {
+	first := make(map[[sha256.Size]byte]int, len(items)) // By the jti's hash.
+	for i, item := range items {
+		if _, twice := first[item.hash]; !twice {
+			first[item.hash] = i
+		}
+	}
+	chosen := make([]saving, 0, len(first))
+	for _, i := range first {
+		chosen = append(chosen, items[i])
+	}
+	slices.SortFunc(chosen, func(a, b saving) int { return bytes.Compare(a.hash[:], b.hash[:]) })
+
+	var rows []struct {
+		Hash        []byte `db:"hash"`
+		HashedToken []byte `db:"hashed_token"`
+	}
+	err := s.db.SelectContext(ctx, &rows, saveManyStatement, saveManyArgs(chosen)...)
+	if err != nil {
+		return nil, err
+	}
+	winners := make(map[[sha256.Size]byte][]byte, len(rows))
+	for _, row := range rows {
+		winners[[sha256.Size]byte(row.Hash)] = row.HashedToken
+	}
+	answers := make([]groupcommit.Answer[struct{}], len(items))
+	for i, item := range items {
+		winner, known := winners[item.hash]
+		switch {
+		case !known, first[item.hash] != i:
+			answers[i].Err = groupcommit.ErrAlone
+		case !bytes.Equal(winner, item.token.Hash[:]):
+			answers[i].Err = domain.AlreadyUsed()
+		}
+	}
+	return answers, nil
+}
+
+// saveManyArgs returns the parameters of saveManyStatement.
+func saveManyArgs(items []saving) []any {
+	column := func(value func(saving) string) string {
+		values := make([]string, 0, len(items))
+		for _, item := range items {
+			values = append(values, value(item))
+		}
+		return arrayText(values)
+	}
+	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+	return []any{
+		column(func(s saving) string { return byteaText(s.hash[:]) }),
+		column(func(s saving) string { return byteaText(s.token.Hash[:]) }),
+		column(func(s saving) string { return moment(s.jti.ExpiresAt) }),
+		column(func(s saving) string { return moment(s.token.IssuedAt) }),
+		column(func(s saving) string { return moment(s.token.ExpiresAt) }),
+		column(func(s saving) string { return s.token.Issuer }),
+		column(func(s saving) string { return s.token.Subject }),
+		column(func(s saving) string { return s.grants }),
+		column(func(s saving) string { return s.publisher }),
+	}
+}
