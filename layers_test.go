@@ -30,6 +30,7 @@ var layers = map[string][]string{
 	"trustpubtest": {"application", "domain", "adapters/postgres/pqconn"},
 	"bootstrap":    {"adapters", "application", "domain", "migrations"},
 	"cmd":          {"bootstrap", "application", "domain", "trustpubtest/issuer"},
+	"internal":     {"adapters/postgres/pqconn", "trustpubtest"},
 	"examples":     {"bootstrap", "adapters", "application", "domain", "migrations", "trustpubtest"},
 }
 
@@ -47,9 +48,9 @@ var confined = []struct {
 	{"github.com/caarlos0/env", []string{"bootstrap"}, "the environment stays in bootstrap"},
 	{"github.com/lib/pq", []string{"adapters/postgres/pqconn", "bootstrap", "examples"}, "a host brings its own driver"},
 	{"modernc.org/sqlite", []string{"bootstrap", "examples"}, "a host brings its own driver"},
-	{module + "/adapters/postgres/pqconn", []string{"bootstrap", "trustpubtest", "examples"}, "it links a driver"},
+	{module + "/adapters/postgres/pqconn", []string{"bootstrap", "trustpubtest", "internal", "examples"}, "it links a driver"},
 	{"github.com/pressly/goose", []string{"migrations"}, "an embedder need not link it"},
-	{"github.com/labstack/echo", []string{"adapters/httpapi", "examples"}, "HTTP is one adapter"},
+	{"github.com/labstack/echo", []string{"adapters/httpapi", "internal", "examples"}, "HTTP is one adapter"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is one program's"},
 	{"github.com/goccy/go-yaml", []string{"adapters/providers/declared"}, "only definitions of providers are written in YAML"},
 	{"github.com/santhosh-tekuri/jsonschema", nil, "tests check the schemas"},

@@ -29,6 +29,27 @@ type Server struct {
 	exited     chan struct{}
 }
 
+// Start starts a throw-away server for a program that is no test. It ends with
+// [Server.Stop], and at the latest with the program.
+func Start(options Options) (*Server, error) { return start(options) }
+
+// Stop ends the server and removes its data.
+func (s *Server) Stop() { s.stop() }
+
+// PID returns the process ID of the server, whose children are its connections.
+func (s *Server) PID() int { return s.process.Pid }
+
+// Program returns the path of another of PostgreSQL's programs, such as pgbench, of
+// the server's version where there is one, or else as it is found on PATH.
+func (s *Server) Program(name string) string {
+	path := filepath.Join(s.bin, name)
+	_, err := os.Stat(path)
+	if err != nil {
+		return name
+	}
+	return path
+}
+
 // URL returns the URL of the server's database postgres.
 func (s *Server) URL() string {
 	return "postgres://postgres@/postgres?sslmode=disable&host=" + s.folder
