@@ -36,14 +36,18 @@ type Config[Q, A any] struct {
 	Together func(ctx context.Context, questions []Q) ([]Answer[A], error)
 	// Most is the largest number of calls that go together. Zero is 128.
 	Most int
-	// Rounds is how many pieces of work may be under way at once. Zero is 1.
-	Rounds int
+	// Patience is how long a piece of work that is under way holds others back. When it
+	// takes longer, on a connection that has died for instance, the next call begins
+	// another beside it. Zero is 250 ms.
+	Patience time.Duration
 	// Timeout bounds a shared piece of work in which a call has no deadline of its own.
 	// Zero is 10 s.
 	Timeout time.Duration
 	// Observe is told how many calls went together, 1 included, before they do. nil is
 	// told nothing.
 	Observe func(size int)
+	// Now is the clock. nil is time.Now.
+	Now func() time.Time
 }
 
 // Group answers calls. It is safe for concurrent use.
@@ -52,6 +56,7 @@ type Group[Q, A any] struct {
 
 	mu      sync.Mutex
 	running int
+	began   time.Time // When the newest piece of work did.
 	queue   []*call[Q, A]
 }
 
@@ -67,8 +72,11 @@ func New[Q, A any](cfg Config[Q, A]) *Group[Q, A] {
 	if cfg.Most <= 0 {
 		cfg.Most = 128
 	}
-	if cfg.Rounds <= 0 {
-		cfg.Rounds = 1
+	if cfg.Patience <= 0 {
+		cfg.Patience = 250 * time.Millisecond
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
@@ -109,8 +117,9 @@ func (g *Group[Q, A]) alone(ctx context.Context, question Q) (A, error) {
 func (g *Group[Q, A]) enter(ctx context.Context, question Q) *call[Q, A] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.running < g.cfg.Rounds {
+	if now := g.cfg.Now(); g.running == 0 || now.Sub(g.began) > g.cfg.Patience {
 		g.running++
+		g.began = now
 		return nil
 	}
 	waiting := &call[Q, A]{ctx: ctx, question: question, answer: make(chan Answer[A], 1)}
@@ -143,6 +152,8 @@ func (g *Group[Q, A]) take() []*call[Q, A] {
 	g.queue = append(g.queue[:0:0], g.queue[taken:]...)
 	if len(calls) == 0 {
 		g.running--
+	} else {
+		g.began = g.cfg.Now()
 	}
 	return calls
 }

@@ -125,13 +125,35 @@ func TestWhatQueuesUpGoesTogetherWhenTheRoundBeforeIsDone(t *testing.T) {
 	})
 }
 
-func TestSeveralRoundsMayBeUnderWay(t *testing.T) {
+func TestAPieceOfWorkThatTakesLongHoldsOthersBackForAWhileOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(takes(time.Second))
-		ask(d.group(groupcommit.Config[int, int]{Rounds: 2}), contexts(t.Context(), 5)...)
-		require.Equal(t, []int{0, 1}, d.alone)
-		require.Equal(t, [][]int{{2, 3, 4}}, d.rounds)
+		d := newDesk(func(ctx context.Context, questions ...int) error {
+			if questions[0] == 0 {
+				return takes(time.Hour)(ctx)
+			}
+			return takes(time.Second)(ctx)
+		})
+		group := d.group(groupcommit.Config[int, int]{Patience: 10 * time.Second})
+		var wg sync.WaitGroup
+		answered := make(chan int, 4)
+		for i := range 4 {
+			wg.Go(func() {
+				value, err := group.Do(t.Context(), i)
+				if err != nil {
+					t.Error(err)
+				}
+				answered <- value
+			})
+			synctest.Wait()
+			time.Sleep(4 * time.Second) // 0 is at work; 1 and 2 wait; 3 comes after 12 s.
+		}
+		wg.Wait()
+		require.Equal(t, 3, <-answered)
+		require.ElementsMatch(t, []int{1, 2}, []int{<-answered, <-answered})
+		require.Equal(t, 0, <-answered)
+		require.Equal(t, []int{0, 3}, d.alone)
+		require.Equal(t, [][]int{{1, 2}}, d.rounds)
 	})
 }
 
@@ -222,7 +244,7 @@ func TestACallThatIsCancelledLeavesTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(takes(4 * time.Second))
-		group := d.group(groupcommit.Config[int, int]{Timeout: time.Minute})
+		group := d.group(groupcommit.Config[int, int]{Timeout: time.Minute, Patience: time.Minute})
 		inQueue, cancelInQueue := context.WithTimeout(t.Context(), time.Second)
 		defer cancelInQueue()
 		atWork, cancelAtWork := context.WithTimeout(t.Context(), 6*time.Second)
@@ -248,7 +270,7 @@ func TestARoundEndsWithTheLastOfItsCalls(t *testing.T) {
 			return ctx
 		}
 		d := newDesk(takes(time.Hour))
-		group := d.group(groupcommit.Config[int, int]{Timeout: 20 * time.Second})
+		group := d.group(groupcommit.Config[int, int]{Timeout: 20 * time.Second, Patience: time.Hour})
 
 		outcomes := ask(group, within(time.Second), within(2*time.Second), within(3*time.Second))
 		require.Equal(t, outcome{0, context.DeadlineExceeded, time.Second}, outcomes[0])
@@ -267,7 +289,7 @@ func TestARoundEndsWithTheLastOfItsCalls(t *testing.T) {
 func TestManyCallsAtOnceAreEachAnsweredOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(func(context.Context, ...int) error { return nil })
-	group := d.group(groupcommit.Config[int, int]{Rounds: 2, Most: 7})
+	group := d.group(groupcommit.Config[int, int]{Patience: 1, Most: 7})
 	var wg sync.WaitGroup
 	for i := range 2000 {
 		wg.Go(func() {

@@ -48,10 +48,6 @@ func ObserveBatches(observe func(operation string, size int)) Option {
 	return func(o *options) { o.observe = observe }
 }
 
-// rounds is how many shared statements of a kind may be under way at once. While one
-// waits for its commit, or on a connection that has died, another goes on.
-const rounds = 2
-
 // NewStore returns the store in db, whose schema must be current. The handle stays
 // the caller's. With a handle that package pqconn did not open, three things are the
 // caller's to see to: that synchronous_commit is not "off", which forgets tokens and
@@ -66,15 +62,15 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 	// The name only tells sqlx that placeholders are $1, $2, … .
 	s := &Store{db: sqlx.NewDb(db, "postgres")}
 	s.finds = groupcommit.New(groupcommit.Config[domain.Claims, []domain.Config]{
-		Alone: s.findConfigs, Together: s.findConfigsTogether, Rounds: rounds,
+		Alone: s.findConfigs, Together: s.findConfigsTogether,
 		Observe: func(size int) { o.observe("find_configs", size) },
 	})
 	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
-		Alone: s.saveToken, Together: s.saveTokensTogether, Rounds: rounds,
+		Alone: s.saveToken, Together: s.saveTokensTogether,
 		Observe: func(size int) { o.observe("save_token", size) },
 	})
 	s.tokens = groupcommit.New(groupcommit.Config[domain.TokenHash, domain.AccessToken]{
-		Alone: s.findToken, Together: s.findTokensTogether, Rounds: rounds,
+		Alone: s.findToken, Together: s.findTokensTogether,
 		Observe: func(size int) { o.observe("find_token", size) },
 	})
 	return s

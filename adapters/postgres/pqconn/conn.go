@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/lib/pq"
 )
@@ -22,6 +23,11 @@ type pqConn interface { //nolint:interfacebloat // database/sql looks for each o
 	driver.Validator
 }
 
+// outdated are the SQLSTATEs for a statement that was kept prepared and can't be
+// executed: cached plan must not change result type, which a migration causes, and
+// invalid_sql_statement_name.
+var outdated = []pq.ErrorCode{"0A000", "26000"}
+
 // readOnly is the SQLSTATE read_only_sql_transaction.
 const readOnly = "25006"
 
@@ -32,6 +38,9 @@ type conn struct {
 	pqConn
 
 	wire *deadlineConn
+	// prepared are the statements that the server keeps, by their text; nil where it is
+	// not to keep any.
+	prepared map[string]driver.Stmt
 	// notDurable is set by a warning, which comes before the end of the answer.
 	notDurable bool
 	// broken keeps the connection from being used again.
@@ -72,6 +81,10 @@ func (c *conn) settle(err error) error {
 	if !answered || answer.Code == readOnly {
 		c.broken = true
 	}
+	if answered && slices.Contains(outdated, answer.Code) {
+		c.broken = true
+		return driver.ErrBadConn // Nothing was executed, so database/sql may try another connection.
+	}
 	return err
 }
 
@@ -87,6 +100,14 @@ func (c *conn) Ping(ctx context.Context) error {
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.start(ctx)
+	statement, err := c.prepare(ctx, query, args)
+	if err != nil {
+		return nil, c.settle(err)
+	}
+	if statement != nil {
+		result, err := statement.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:forcetypeassert // prepare has looked.
+		return result, c.settle(err)
+	}
 	result, err := c.pqConn.ExecContext(ctx, query, args)
 	return result, c.settle(err)
 }
@@ -94,15 +115,24 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.start(ctx)
-	inner, err := c.pqConn.QueryContext(ctx, query, args)
+	statement, err := c.prepare(ctx, query, args)
+	if err != nil {
+		return nil, c.settle(err)
+	}
+	var inner driver.Rows
+	if statement != nil {
+		inner, err = statement.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:forcetypeassert // prepare has looked.
+	} else {
+		inner, err = c.pqConn.QueryContext(ctx, query, args)
+	}
 	if err != nil {
 		return nil, c.settle(err)
 	}
 	return &rows{Rows: inner, conn: c}, nil
 }
 
-// errPrepared is returned for prepared statements, which trustpub does without: they
-// need a server connection of their own, and nobody would watch how they end.
+// errPrepared is returned for statements that the caller prepares: nobody would watch
+// how they end. Those that are worth it are kept prepared here.
 var errPrepared = errors.New("pqconn: prepared statements are not supported")
 
 // Prepare implements driver.Conn.

@@ -36,7 +36,8 @@ const (
 // target_session_attrs included. Nothing is contacted yet. ioTimeout bounds each
 // read and write; zero is DefaultIOTimeout. Unless the URL says otherwise, the
 // opening of a connection is given up after 2 s for each host, and its
-// application_name is trustpub. Every call ends with its context, also when the
+// application_name is trustpub. Statements are kept prepared where no pooler or proxy
+// stands between. Every call ends with its context, also when the
 // server is frozen. A session whose synchronous_commit is "off" turns it on; behind a
 // pooler that gives each transaction another connection, that is to be set for the
 // role instead. The error of a URL that can't be read may hold parts of it, its
@@ -50,8 +51,9 @@ func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
 	if cfg.ApplicationName == "" || cfg.ApplicationName == "pqgo" { // lib/pq's default
 		cfg.ApplicationName = "trustpub"
 	}
-	// Parameters travel with the statement, which saves a round trip, and works
-	// behind a pooler that gives each transaction another connection.
+	// Where statements are not kept prepared, parameters travel with the statement, which
+	// saves a round trip, and works behind a pooler that gives each transaction another
+	// connection.
 	cfg.BinaryParameters = true
 	inner, err := pq.NewConnectorConfig(cfg)
 	if err != nil {
@@ -87,11 +89,12 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	wrapped := &conn{pqConn: full, wire: dialed}
 	pq.SetNoticeHandler(inner, wrapped.notice)
-	// With "off", a commit is acknowledged before it is written, and a crash of the
-	// server forgets it. Any other value is the operator's choice of durability.
-	_, err = wrapped.ExecContext(ctx, `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`, nil)
+	direct, err := wrapped.greet(ctx)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pqconn: make sure of synchronous commits: %w", err), inner.Close())
+	}
+	if direct {
+		wrapped.prepared = map[string]driver.Stmt{}
 	}
 	return wrapped, nil
 }
