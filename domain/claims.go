@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"iter"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -196,6 +198,22 @@ func (c Claims) Environment() string { return c.workload.Environment }
 
 // Details returns a copy of the claims kept for the record.
 func (c Claims) Details() map[string]string { return maps.Clone(c.workload.Details) }
+
+// AllDetails returns the claims kept for the record in the order of their names.
+func (c Claims) AllDetails() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		names := make([]string, 0, len(c.workload.Details))
+		for name := range c.workload.Details {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if !yield(name, c.workload.Details[name]) {
+				return
+			}
+		}
+	}
+}
 
 // ReplayMargin is added to the moment until which an ID token is acceptable, so
 // that its record is still there when a check that began just before it ends just

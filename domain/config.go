@@ -258,6 +258,9 @@ func contradiction(configs []Config, own Common, claims Claims) *Mismatch {
 		if common.Package != own.Package || common.Provider != own.Provider || common.Issuer != own.Issuer || common.Key != own.Key {
 			continue
 		}
+		if own.pinsAll(common.Pinned) {
+			continue
+		}
 		maps.DeleteFunc(common.Pinned, func(name, _ string) bool {
 			_, pinned := own.Pinned[name]
 			return pinned
@@ -339,6 +342,9 @@ func Pins(configs []Config, grants []Grant, claims Claims) []Pin {
 	var pins []Pin
 	for _, config := range configs {
 		common := config.Common()
+		if common.pinsAll(claims.workload.IDs) || !slices.Contains(grants, common.Grant()) {
+			continue
+		}
 		after := maps.Clone(common.Pinned)
 		if after == nil {
 			after = map[string]string{}
@@ -348,11 +354,19 @@ func Pins(configs []Config, grants []Grant, claims Claims) []Pin {
 				after[name] = id
 			}
 		}
-		if len(after) > len(common.Pinned) && slices.Contains(grants, common.Grant()) {
-			pins = append(pins, Pin{ConfigID: common.ID, Before: common.Pinned, After: after})
-		}
+		pins = append(pins, Pin{ConfigID: common.ID, Before: common.Pinned, After: after})
 	}
 	return pins
+}
+
+// pinsAll reports whether the config names each of the IDs already.
+func (c Common) pinsAll(ids map[string]string) bool {
+	for name, id := range ids {
+		if _, pinned := c.Pinned[name]; !pinned && id != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Narrow keeps the grants for the packages of only. An empty only keeps all of

@@ -4,8 +4,6 @@ package auditlog
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -84,15 +82,15 @@ func names(packages []domain.Package) []string {
 // publisher shows the verified workload, by the provider's own claim names in
 // alphabetical order.
 func publisher(claims domain.Claims) slog.Attr {
-	details := claims.Details()
-	attrs := []any{
+	attrs := make([]slog.Attr, 0, 32)
+	attrs = append(attrs,
 		slog.String("provider", claims.Provider()),
 		slog.String("issuer", claims.Issuer()),
 		slog.String("subject", claims.Subject()),
 		slog.String("jti", claims.JWTID()),
+	)
+	for name, value := range claims.AllDetails() {
+		attrs = append(attrs, slog.String(name, value))
 	}
-	for _, key := range slices.Sorted(maps.Keys(details)) {
-		attrs = append(attrs, slog.String(key, details[key]))
-	}
-	return slog.Group("publisher", attrs...)
+	return slog.GroupAttrs("publisher", attrs...)
 }

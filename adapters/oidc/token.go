@@ -70,7 +70,7 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 
 func decodeBase64(s string) ([]byte, error) {
 	// The decoder would skip line breaks.
-	if s == "" || strings.ContainsAny(s, "\r\n") {
+	if s == "" || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\n') >= 0 {
 		return nil, errors.New("empty or broken over lines")
 	}
 	return strictBase64.DecodeString(s)

@@ -7,17 +7,17 @@ package strictjson
 
 import (
 	"bytes"
-	stdjson "encoding/json"
+	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Object decodes an object. Its values are string, bool, nil, []any and
-// map[string]any, and those of its direct members that are numbers are
-// [encoding/json.Number].
+// Object decodes an object. Its values are string, bool, nil, []any, map[string]any
+// and, so that no number is rounded, [encoding/json.Number].
 func Object(b []byte) (map[string]any, error) {
 	value, err := decode(b)
 	if err != nil {
@@ -27,7 +27,6 @@ func Object(b []byte) (map[string]any, error) {
 	if !ok {
 		return nil, errors.New("the text is no object")
 	}
-	standardise(object)
 	return object, nil
 }
 
@@ -47,8 +46,7 @@ func Objects(b []byte) ([]map[string]any, error) {
 		if !ok {
 			return nil, errors.New("a member of the array is no object")
 		}
-		standardise(object)
-		objects = append(objects, object)
+			objects = append(objects, object)
 	}
 	return objects, nil
 }
@@ -58,26 +56,108 @@ func decode(b []byte) (any, error) {
 	if !utf8.Valid(b) {
 		return nil, errors.New("the text is not UTF-8")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.SetNumberType(json.UnmarshalJSONNumber)
-	// Decoding into an interface spares the reflection that a map would need.
-	var value any
-	err := decoder.Decode(&value)
+	// What is left of "invalid UTF-8" then are the halves of pairs in escapes ("\ud800"),
+	// which programs that cut a text short do write. Each becomes U+FFFD.
+	r := reader{decoder: jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowInvalidUTF8(true)), text: string(b)}
+	value, err := r.value()
 	if err != nil {
 		return nil, err
 	}
-	_, err = decoder.Token()
+	_, err = r.decoder.ReadToken()
 	if !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the value")
 	}
 	return value, nil
 }
 
-// standardise replaces the number type of the decoder, which has one of its own.
-func standardise(object map[string]any) {
-	for name, member := range object {
-		if number, ok := member.(json.Number); ok {
-			object[name] = stdjson.Number(number)
+// reader builds values from a decoder that refuses members that occur twice, and texts
+// that are nested too deeply.
+type reader struct {
+	decoder *jsontext.Decoder
+	// text is what is decoded. Strings that are written as they are share its memory.
+	text string
+}
+
+func (r *reader) value() (any, error) {
+	switch r.decoder.PeekKind() {
+	case jsontext.KindString:
+		return r.string()
+	case jsontext.KindBeginObject:
+		return r.object()
+	case jsontext.KindBeginArray:
+		return r.array()
+	}
+	token, err := r.decoder.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch token.Kind() {
+	case jsontext.KindNumber:
+		return json.Number(token.String()), nil
+	case jsontext.KindTrue, jsontext.KindFalse:
+		return token.Bool(), nil
+	case jsontext.KindNull:
+		return nil, nil //nolint:nilnil // It is the value.
+	}
+	return nil, errors.New("the text is cut off")
+}
+
+func (r *reader) string() (string, error) {
+	raw, err := r.decoder.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		end := r.decoder.InputOffset()
+		return r.text[end-int64(len(raw))+1 : end-1], nil
+	}
+	var unquoted string
+	err = json.Unmarshal(raw, &unquoted) // Of one valid string there is one reading.
+	return unquoted, err
+}
+
+func (r *reader) object() (map[string]any, error) {
+	_, err := r.decoder.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	object := make(map[string]any, r.members())
+	for r.decoder.PeekKind() != jsontext.KindEndObject {
+		name, err := r.string()
+		if err != nil {
+			return nil, err
+		}
+		object[name], err = r.value()
+		if err != nil {
+			return nil, err
 		}
 	}
+	_, err = r.decoder.ReadToken()
+	return object, err
+}
+
+// members guesses how many members the object has that was begun: those of the text for
+// the outermost one, within bounds, and else a few.
+func (r *reader) members() int {
+	if r.decoder.StackDepth() > 1 {
+		return 0
+	}
+	return min(1+strings.Count(r.text, ","), 64)
+}
+
+func (r *reader) array() ([]any, error) {
+	_, err := r.decoder.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	array := []any{}
+	for r.decoder.PeekKind() != jsontext.KindEndArray {
+		value, err := r.value()
+		if err != nil {
+			return nil, err
+		}
+		array = append(array, value)
+	}
+	_, err = r.decoder.ReadToken()
+	return array, err
 }

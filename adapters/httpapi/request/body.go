@@ -68,15 +68,14 @@ func Discard(w http.ResponseWriter, r *http.Request) error {
 
 // readAll returns a body of at most [MaxBody] bytes.
 func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]byte, error) {
-	tooLarge := statusError(http.StatusRequestEntityTooLarge, oversize, "The request body is larger than %d bytes.", MaxBody)
 	if r.ContentLength > MaxBody {
 		// The connection is of no more use: the body that follows is not read.
 		w.Header().Set("Connection", "close")
-		return nil, tooLarge
+		return nil, tooLarge(oversize)
 	}
-	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	content, err := readBounded(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, tooLarge
+		return nil, tooLarge(oversize)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, statusError(http.StatusRequestTimeout, domain.CodeMalformedRequest,
@@ -86,6 +85,20 @@ func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]by
 		return nil, malformed("The request body could not be read to its end.")
 	}
 	return content, nil
+}
+
+func tooLarge(code domain.Code) error {
+	return statusError(http.StatusRequestEntityTooLarge, code, "The request body is larger than %d bytes.", MaxBody)
+}
+
+// readBounded reads a body of that length to its end; below zero is not known.
+func readBounded(body io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		return io.ReadAll(body)
+	}
+	content := make([]byte, length)
+	_, err := io.ReadFull(body, content)
+	return content, err
 }
 
 // mediaTypeOf returns the media type of r, [Untyped] where r names none, and false
