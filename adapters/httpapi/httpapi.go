@@ -19,8 +19,9 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 )
 
-// DefaultRequestTimeout is after how long the context of a request ends.
-const DefaultRequestTimeout = 10 * time.Second
+// DefaultRequestTimeout is after how long the context of a request ends. Clients such as
+// twine give up after 5 s, and can make something of an answer that comes before.
+const DefaultRequestTimeout = 4 * time.Second
 
 // Dialect is a wire protocol: its endpoints and its errors.
 type Dialect interface {

@@ -46,7 +46,7 @@ func Objects(b []byte) ([]map[string]any, error) {
 		if !ok {
 			return nil, errors.New("a member of the array is no object")
 		}
-			objects = append(objects, object)
+		objects = append(objects, object)
 	}
 	return objects, nil
 }
@@ -79,27 +79,28 @@ type reader struct {
 }
 
 func (r *reader) value() (any, error) {
-	switch r.decoder.PeekKind() {
-	case jsontext.KindString:
+	kind := r.decoder.PeekKind()
+	if kind == jsontext.KindString {
 		return r.string()
-	case jsontext.KindBeginObject:
+	}
+	if kind == jsontext.KindBeginObject {
 		return r.object()
-	case jsontext.KindBeginArray:
+	}
+	if kind == jsontext.KindBeginArray {
 		return r.array()
 	}
 	token, err := r.decoder.ReadToken()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	switch token.Kind() {
-	case jsontext.KindNumber:
+	case kind == jsontext.KindNumber:
 		return json.Number(token.String()), nil
-	case jsontext.KindTrue, jsontext.KindFalse:
+	case kind == jsontext.KindTrue, kind == jsontext.KindFalse:
 		return token.Bool(), nil
-	case jsontext.KindNull:
+	case kind == jsontext.KindNull:
 		return nil, nil //nolint:nilnil // It is the value.
 	}
-	return nil, errors.New("the text is cut off")
+	return nil, errors.New("there is no value")
 }
 
 func (r *reader) string() (string, error) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 // pqConn is what a connection of lib/pq can do.
@@ -26,7 +27,7 @@ type pqConn interface { //nolint:interfacebloat // database/sql looks for each o
 // outdated are the SQLSTATEs for a statement that was kept prepared and can't be
 // executed: cached plan must not change result type, which a migration causes, and
 // invalid_sql_statement_name.
-var outdated = []pq.ErrorCode{"0A000", "26000"}
+var outdated = []pqerror.Code{"0A000", "26000"}
 
 // readOnly is the SQLSTATE read_only_sql_transaction.
 const readOnly = "25006"
