@@ -192,3 +192,22 @@ func TestARequestThatTakesTooLongIs503(t *testing.T) {
 	require.ErrorIs(t, <-b.ended, context.DeadlineExceeded)
 	require.Equal(t, "ERROR", r.lines(t)[0]["level"])
 }
+
+func TestNothingBehindARequestWithATransferCodingIsAnswered(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, headers, body string }{
+		{"a transfer coding", "Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"},
+		{"a transfer coding and a length, which disagree", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			conn := dial(t, newRegistry(t).start(t, nil))
+			_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n%sGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", tokensPath, test.headers, test.body)
+			require.NoError(t, err)
+			answers, err := io.ReadAll(conn) // It ends only because the server hangs up.
+			require.NoError(t, err)
+			require.Equal(t, 1, strings.Count(string(answers), "HTTP/1.1 "), string(answers))
+		})
+	}
+}
