@@ -32,8 +32,8 @@ const (
 	maxLifetime = time.Minute
 )
 
-// Open returns a pool for a URL as lib/pq takes it, several hosts with
-// target_session_attrs included. Nothing is contacted yet. ioTimeout bounds each
+// Open returns a pool for a URL as libpq takes it, several hosts with ports of their own
+// and target_session_attrs included. Nothing is contacted yet. ioTimeout bounds each
 // read and write; zero is DefaultIOTimeout. Unless the URL says otherwise, the
 // opening of a connection is given up after 2 s for each host, and its
 // application_name is trustpub. Statements are kept prepared where no pooler or proxy
@@ -43,7 +43,7 @@ const (
 // role instead. The error of a URL that can't be read may hold parts of it, its
 // password among them.
 func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
-	cfg, err := pq.NewConfig(url)
+	cfg, err := pq.NewConfig(spreadPorts(url))
 	if err != nil {
 		return nil, fmt.Errorf("pqconn: %w", err)
 	}
