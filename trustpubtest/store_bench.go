@@ -2,6 +2,7 @@ package trustpubtest
 
 import (
 	"crypto/sha256"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -12,8 +13,8 @@ import (
 )
 
 // BenchmarkStore measures what an exchange asks of an empty store: finding the
-// configs of a repository among those of a hundred, and saving a token, by one caller
-// and by several at once; and, for the use of a token, finding it.
+// configs of a repository among those of a hundred, and saving a token; and, for the use
+// of a token, finding it: each by one caller, and by 32 at once.
 func BenchmarkStore(b *testing.B, s Store) {
 	var config domain.Config
 	for i := range 100 {
@@ -43,6 +44,19 @@ func BenchmarkStore(b *testing.B, s Store) {
 				}
 			}
 		})
+		b.Run(name+"By32", func(b *testing.B) {
+			// So many goroutines for each processor.
+			b.SetParallelism(max(1, 32/runtime.GOMAXPROCS(0)))
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					err := do()
+					if err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
 	}
 	run("FindConfigs", func() error {
 		_, err := s.FindConfigs(b.Context(), claims)
@@ -51,18 +65,6 @@ func BenchmarkStore(b *testing.B, s Store) {
 	run("SaveToken", func() error {
 		_, err := save()
 		return err
-	})
-	b.Run("SaveTokenAtOnce", func(b *testing.B) {
-		b.SetParallelism(8)
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				_, err := save()
-				if err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
 	})
 	run("FindToken", func() error {
 		_, err := s.FindToken(b.Context(), hash)

@@ -1,9 +1,24 @@
 package sqlite
 
-import "database/sql"
+import (
+	"database/sql"
+	"math"
+
+	"github.com/trustpub/trustpub/adapters/groupcommit"
+)
 
 // Reader returns the handle that reads.
 func (d *DB) Reader() *sql.DB { return d.reader.DB }
 
 // Readers is how many connections that handle has at most.
 const Readers = readers
+
+// NewUnsharedStore returns a store in which no call of SaveToken waits for another's
+// round, so that each has a transaction of its own.
+func NewUnsharedStore(db *DB) *Store {
+	s := NewStore(db)
+	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
+		Alone: s.saveToken, Together: s.saveTokensTogether, Rounds: math.MaxInt,
+	})
+	return s
+}

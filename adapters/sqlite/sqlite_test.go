@@ -52,6 +52,11 @@ func BenchmarkStoreInAFile(b *testing.B) {
 	trustpubtest.BenchmarkStore(b, sqlite.NewStore(open(b, newFile(b))))
 }
 
+// One transaction for each token, to be compared with BenchmarkStoreInAFile.
+func BenchmarkUnsharedStoreInAFile(b *testing.B) {
+	trustpubtest.BenchmarkStore(b, sqlite.NewUnsharedStore(open(b, newFile(b))))
+}
+
 func BenchmarkStoreInMemory(b *testing.B) {
 	trustpubtest.BenchmarkStore(b, sqlite.NewStore(open(b, sqlite.Memory)))
 }

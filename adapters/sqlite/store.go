@@ -9,12 +9,17 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/trustpub/trustpub/adapters/groupcommit"
 	"github.com/trustpub/trustpub/application"
 )
 
 // Store implements the storage ports. It is safe for concurrent use, by several
-// processes on one file too.
-type Store struct{ db *DB }
+// processes on one file too. Concurrent calls of SaveToken share transactions, as
+// package groupcommit says, and with them the wait for the disk.
+type Store struct {
+	db    *DB
+	saves *groupcommit.Group[saving, struct{}]
+}
 
 var (
 	_ application.ConfigFinder   = (*Store)(nil)
@@ -23,8 +28,33 @@ var (
 	_ application.ExpiredRemover = (*Store)(nil)
 )
 
+// Option changes what a [Store] does.
+type Option func(*options)
+
+type options struct {
+	observe func(operation string, size int)
+}
+
+// ObserveBatches has observe told how many calls share a transaction, 1 included, of the
+// operation save_token. It must be fast and safe for concurrent use.
+func ObserveBatches(observe func(operation string, size int)) Option {
+	return func(o *options) { o.observe = observe }
+}
+
 // NewStore returns the store in db, whose schema must be current.
-func NewStore(db *DB) *Store { return &Store{db: db} }
+func NewStore(db *DB, opts ...Option) *Store {
+	o := options{observe: func(string, int) {}}
+	for _, set := range opts {
+		set(&o)
+	}
+	s := &Store{db: db}
+	// There is one connection that writes, so that a second round would only wait.
+	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
+		Alone: s.saveToken, Together: s.saveTokensTogether, Timeout: writeTimeout,
+		Observe: func(size int) { o.observe("save_token", size) },
+	})
+	return s
+}
 
 // writeTimeout bounds a write, unless its context ends before.
 const writeTimeout = 10 * time.Second

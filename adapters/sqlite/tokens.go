@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -13,66 +12,6 @@ import (
 
 	"github.com/trustpub/trustpub/domain"
 )
-
-// SaveToken implements [application.TokenStore].
-func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
-	row, err := newTokenRow(token)
-	if err != nil {
-		return err
-	}
-	do := func(tx *sqlx.Tx) error {
-		err := save(ctx, tx, row, jti)
-		if err != nil {
-			return err
-		}
-		return pin(ctx, tx, pins)
-	}
-	err = s.write(ctx, do)
-	if errors.Is(err, errCommit) {
-		// Doing it again finds out what became of the first time, by the token's hash.
-		err = s.write(ctx, do)
-	}
-	if err != nil {
-		return fmt.Errorf("save token: %w", err)
-	}
-	return nil
-}
-
-// save spends the jti and stores the token. A jti that was spent for this very
-// token is an earlier attempt's, which has succeeded.
-func save(ctx context.Context, tx *sqlx.Tx, row tokenRow, jti domain.UsedJTI) error {
-	hash := jti.Hash()
-	spent, err := affected(tx.ExecContext(ctx, `
-		insert into trustpub_used_jtis (hash, hashed_token, expires_at)
-		values (?, ?, ?)
-		on conflict (hash) do nothing`,
-		hash[:], row.Hash, jti.ExpiresAt.UnixMicro()))
-	if err != nil {
-		return fmt.Errorf("spend jti: %w", err)
-	}
-	if spent == 0 {
-		return checkOwner(ctx, tx, row, hash[:])
-	}
-	_, err = tx.NamedExecContext(ctx, `
-		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
-		values (:hashed_token, :issued_at, :expires_at, :issuer, :subject, :grants, :publisher)`, row)
-	if err != nil {
-		return fmt.Errorf("insert token: %w", err)
-	}
-	return nil
-}
-
-func checkOwner(ctx context.Context, tx *sqlx.Tx, row tokenRow, hash []byte) error {
-	var winner []byte
-	err := tx.GetContext(ctx, &winner, `select hashed_token from trustpub_used_jtis where hash = ?`, hash)
-	if err != nil {
-		return fmt.Errorf("read who spent the jti: %w", err)
-	}
-	if !bytes.Equal(winner, row.Hash) {
-		return domain.AlreadyUsed()
-	}
-	return nil
-}
 
 // FindToken implements [application.TokenStore].
 func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
