@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"database/sql"
-	"math"
 
 	"github.com/trustpub/trustpub/adapters/groupcommit"
 )
@@ -13,12 +12,12 @@ func (d *DB) Reader() *sql.DB { return d.reader.DB }
 // Readers is how many connections that handle has at most.
 const Readers = readers
 
-// NewUnsharedStore returns a store in which no call of SaveToken waits for another's
-// round, so that each has a transaction of its own.
+// NewUnsharedStore returns a store in which no call of SaveToken goes together with
+// another, so that each has a transaction of its own.
 func NewUnsharedStore(db *DB) *Store {
 	s := NewStore(db)
 	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
-		Alone: s.saveToken, Together: s.saveTokensTogether, Rounds: math.MaxInt,
+		Alone: s.saveToken, Together: s.saveTokensTogether, Most: 1,
 	})
 	return s
 }
