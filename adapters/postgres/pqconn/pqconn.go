@@ -94,6 +94,11 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("pqconn: make sure of synchronous commits: %w", err), inner.Close())
 	}
 	if direct {
+		// A plan that is kept must do when the table has grown, so it goes by the indexes.
+		_, err = wrapped.ExecContext(ctx, `set enable_seqscan = off`, nil)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("pqconn: have plans go by indexes: %w", err), inner.Close())
+		}
 		wrapped.prepared = map[string]driver.Stmt{}
 	}
 	return wrapped, nil
