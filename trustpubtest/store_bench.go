@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,7 +29,11 @@ func BenchmarkStore(b *testing.B, s Store) {
 	var count atomic.Int64
 	save := func() (domain.TokenHash, error) {
 		token, jti := NewToken(claims, config), claims.UsedJTI()
-		jti.ID = strconv.FormatInt(count.Add(1), 10)
+		n := count.Add(1)
+		jti.ID = strconv.FormatInt(n, 10)
+		// A thousand a second, as an expiry is a whole second.
+		jti.ExpiresAt = jti.ExpiresAt.Add(time.Duration(n/1000) * time.Second)
+		token.ExpiresAt = token.ExpiresAt.Add(time.Duration(n) * time.Millisecond)
 		token.Hash = sha256.Sum256([]byte(jti.ID))
 		return token.Hash, s.SaveToken(b.Context(), token, jti, nil)
 	}
