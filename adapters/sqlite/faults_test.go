@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,31 +73,37 @@ func TestAFaultWhileATokenIsSavedSpendsNothing(t *testing.T) {
 	}
 }
 
-func TestACommitThatFailsIsSettledByDoingItAgain(t *testing.T) {
-	db := open(t, newFile(t))
-	store := sqlite.NewStore(db)
-	commits := 0
+// failCommit has the nth commit from now on fail, and counts them.
+func failCommit(t *testing.T, db *sqlite.DB, nth int64) *atomic.Int64 {
+	t.Helper()
+	var commits atomic.Int64
 	connection, err := db.Writer().Conn(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, connection.Raw(func(driver any) error {
 		driver.(interface {
 			RegisterCommitHook(callback modernc.CommitHookFn)
 		}).RegisterCommitHook(func() int32 {
-			commits++
-			if commits == 1 {
-				return 1 // The commit fails.
+			if commits.Add(1) == nth {
+				return 1
 			}
 			return 0
 		})
 		return nil
 	}))
 	require.NoError(t, connection.Close())
+	return &commits
+}
+
+func TestACommitThatFailsIsSettledByDoingItAgain(t *testing.T) {
+	db := open(t, newFile(t))
+	store := sqlite.NewStore(db)
+	commits := failCommit(t, db, 1)
 	claims := trustpubtest.NewClaims(t)
 	token := trustpubtest.NewToken(claims)
 
 	require.NoError(t, store.SaveToken(t.Context(), token, claims.UsedJTI(), nil))
 
-	require.Equal(t, 2, commits)
+	require.Equal(t, int64(2), commits.Load())
 	requireStored(t, store, token.Hash)
 }
 
