@@ -47,7 +47,7 @@ var confined = []struct {
 	{"go.uber.org/fx", []string{"bootstrap", "examples"}, "fx stays in bootstrap"},
 	{"github.com/caarlos0/env", []string{"bootstrap"}, "the environment stays in bootstrap"},
 	{"github.com/lib/pq", []string{"adapters/postgres/pqconn", "bootstrap", "examples"}, "a host brings its own driver"},
-	{"modernc.org/sqlite", []string{"bootstrap", "examples"}, "a host brings its own driver"},
+	{"modernc.org/sqlite", []string{"bootstrap", "internal", "examples"}, "a host brings its own driver"},
 	{module + "/adapters/postgres/pqconn", []string{"bootstrap", "trustpubtest", "internal", "examples"}, "it links a driver"},
 	{"github.com/pressly/goose", []string{"migrations"}, "an embedder need not link it"},
 	{"github.com/labstack/echo", []string{"adapters/httpapi", "internal", "examples"}, "HTTP is one adapter"},

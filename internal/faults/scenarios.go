@@ -1,0 +1,28 @@
+package main
+
+import "context"
+
+// scenario is a fault, and what must hold in spite of it.
+type scenario struct {
+	name  string
+	shows string
+	// short and long are how often the fault is made.
+	short, long int
+	play        func(ctx context.Context, s *stage, n int) error
+}
+
+func (s scenario) count(long bool) int {
+	if long {
+		return s.long
+	}
+	return s.short
+}
+
+// scenarios returns all of them, in the order in which they are played.
+func scenarios() []scenario {
+	return []scenario{
+		{"server-killed-sqlite", "the server is killed under load, on SQLite, and ready again within 2 s", 5, 50, serverKilledSQLite},
+		{"server-killed-postgres", "the server is killed under load, on PostgreSQL, and ready again within 2 s", 5, 50, serverKilledPostgres},
+		{"database-killed", "PostgreSQL is killed under load and restarted: 503 in between, first success within 5 s, same server", 3, 10, databaseKilled},
+	}
+}
