@@ -24,5 +24,7 @@ func scenarios() []scenario {
 		{"server-killed-sqlite", "the server is killed under load, on SQLite, and ready again within 2 s", 5, 50, serverKilledSQLite},
 		{"server-killed-postgres", "the server is killed under load, on PostgreSQL, and ready again within 2 s", 5, 50, serverKilledPostgres},
 		{"database-killed", "PostgreSQL is killed under load and restarted: 503 in between, first success within 5 s, same server", 3, 10, databaseKilled},
+		{"database-stuck", "PostgreSQL is cut off, slow, or locked: answers within 5 s, no pile-up, as before within 10 s", 1, 5, databaseStuck},
+		{"statement-fails", "statements fail: retried or answered 503, never called used, and the ID token is good afterwards", 1, 5, statementsFail},
 	}
 }
