@@ -36,7 +36,9 @@ type stage struct {
 	// the database that is compared with the journal in its place.
 	databaseURL, auditURL string
 	admin                 string
-	stops                 []func()
+	// nothingCutOff makes a token whose answer never came a violation.
+	nothingCutOff bool
+	stops         []func()
 
 	faults       int
 	firstSuccess time.Duration // The longest after any fault.
@@ -247,6 +249,9 @@ func (s *stage) audit(ctx context.Context) (figures, error) {
 	f, problems := a.check()
 	if f.acknowledged == 0 {
 		problems = append(problems, "not a single exchange succeeded, so nothing was shown")
+	}
+	if s.nothingCutOff && f.cutOff > 0 {
+		problems = append(problems, fmt.Sprintf("%d exchanges took effect, and their answers were cut off", f.cutOff))
 	}
 	s.violations = append(s.violations, problems...)
 	seen := s.client.seen()
