@@ -26,6 +26,8 @@ func scenarios() []scenario {
 		{"database-killed", "PostgreSQL is killed under load and restarted: 503 in between, first success within 5 s, same server", 3, 10, databaseKilled},
 		{"database-stuck", "PostgreSQL is cut off, slow, or locked: answers within 5 s, no pile-up, as before within 10 s", 1, 5, databaseStuck},
 		{"statement-fails", "statements fail: retried or answered 503, never called used, and the ID token is good afterwards", 1, 5, statementsFail},
+		{"standby-frozen", "commits that wait for a frozen standby are cancelled, and the primary is lost: no answer 200 was lost", 2, 10, standbyFrozen},
+		{"disk-full", "the disk is full, on SQLite: 503, nothing is lost, recovers by itself", 3, 10, diskFull},
 		{"server-terminated", "replicas are stopped in turn behind a client that retries once: nothing is cut off, nothing fails twice", 4, 20, terminated},
 		{"started-together", "three replicas start at once on an empty database: all ready, each migration applied once", 3, 20, startedTogether},
 		{"killed-migrating", "a replica is killed in the middle of a migration: others finish it", 6, 30, killedMigrating},
