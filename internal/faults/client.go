@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
@@ -234,13 +237,15 @@ func (c *client) send(e entry, path string, form url.Values) answer {
 func (r *results) saw(e entry, a answer, m moment) {
 	r.slowest = max(r.slowest, m.answered.Sub(m.sent))
 	switch {
+	case errors.Is(a.err, syscall.ECONNREFUSED):
+		r.statuses["no connection"]++
 	case a.err != nil:
 		r.statuses["no answer"]++
 	case a.status == http.StatusServiceUnavailable && a.retryAfter == "":
 		r.broken["a 503 without Retry-After"]++
 		r.statuses["503"]++
 	default:
-		r.statuses[fmt.Sprint(a.status)]++
+		r.statuses[strconv.Itoa(a.status)]++
 	}
 	if e.Kind == kindExchange && a.err == nil && a.status == http.StatusOK {
 		r.successes = append(r.successes, m)

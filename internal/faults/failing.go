@@ -27,7 +27,7 @@ var failures = []failure{
 // statementsFail has every third row fail, and then each one for a while, in each of the
 // ways. A sequence counts, since it is not rolled back.
 func statementsFail(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func serverKilledSQLite(ctx context.Context, s *stage, n int) error {
 }
 
 func serverKilledPostgres(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (s *stage) finish() error {
 
 // databaseKilled kills PostgreSQL as a loss of power does, and restarts it on its data.
 func databaseKilled(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func databaseKilled(ctx context.Context, s *stage, n int) error {
 		for deadline := time.Now().Add(15 * time.Second); s.client.seen().statuses["503"] == before && time.Now().Before(deadline); {
 			time.Sleep(20 * time.Millisecond) // Requests in flight come to their own deadlines.
 		}
-		err = s.postgres.Restart()
+		err = s.postgres.Restart() //nolint:contextcheck // It is a test's too, and bounded.
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 
 // terminated stops one of two replicas after the other as a deployment does.
 func terminated(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}
@@ -18,7 +18,7 @@ func terminated(ctx context.Context, s *stage, n int) error {
 	if err != nil {
 		return err
 	}
-	s.client.retries = true
+	s.client.retries, s.client.pause = true, time.Millisecond
 	s.nothingCutOff = true
 	s.client.begin(ctx)
 	var slowest time.Duration
@@ -59,7 +59,7 @@ const migratesWithin = 15 * time.Second
 // startedTogether starts three replicas at once on an empty database, and again on
 // another one, and drives those of the last.
 func startedTogether(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ var created = []string{"trustpub_tokens", "trustpub_configs", "trustpub_used_jti
 // killedMigrating kills a replica while it migrates an empty database: in the middle of
 // each migration, which is held up for that, and at moments that nothing chooses.
 func killedMigrating(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}

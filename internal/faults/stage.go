@@ -84,8 +84,8 @@ func (s *stage) close() {
 func (s *stage) onSQLite() { s.databaseURL = "sqlite:" + filepath.Join(s.folder, "trustpub.db") }
 
 // onPostgres starts a PostgreSQL server that waits for its disk, as in production.
-func (s *stage) onPostgres(parameters map[string]string) error {
-	server, err := postgrestest.Start(postgrestest.Options{Fsync: true, Parameters: parameters})
+func (s *stage) onPostgres() error {
+	server, err := postgrestest.Start(postgrestest.Options{Fsync: true})
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (c *client) firstSuccess(since time.Time) (at time.Time, ok bool) {
 }
 
 // worstGap returns the longest time between two successes.
-func (r results) worstGap() time.Duration {
+func (r *results) worstGap() time.Duration {
 	slices.SortFunc(r.successes, func(a, b moment) int { return a.answered.Compare(b.answered) })
 	var worst time.Duration
 	for i := 1; i < len(r.successes); i++ {

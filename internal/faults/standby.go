@@ -113,7 +113,7 @@ const (
 // standbyFrozen freezes the synchronous standby, cancels the commits that wait for it,
 // and in the end fails over to it: what a client was told is then all that counts.
 func standbyFrozen(ctx context.Context, s *stage, n int) error {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func (p *proxy) slow(delay time.Duration) {
 
 // throughProxy starts PostgreSQL, and a server that reaches it through a proxy.
 func (s *stage) throughProxy(ctx context.Context) (*proxy, error) {
-	err := s.onPostgres(nil)
+	err := s.onPostgres()
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +204,7 @@ func databaseStuck(ctx context.Context, s *stage, n int) error {
 		if err != nil {
 			return err
 		}
-		for _, delay := range []time.Duration{50, 200, 1000} {
-			delay *= time.Millisecond
+		for _, delay := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second} {
 			err = s.endure(ctx, fmt.Sprintf("slow by %s", delay), 6*time.Second, func() (func() error, error) {
 				p.slow(delay / 2) // In each direction.
 				return func() error { p.slow(0); return nil }, nil
