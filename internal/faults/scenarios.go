@@ -31,5 +31,9 @@ func scenarios() []scenario {
 		{"server-terminated", "replicas are stopped in turn behind a client that retries once: nothing is cut off, nothing fails twice", 4, 20, terminated},
 		{"started-together", "three replicas start at once on an empty database: all ready, each migration applied once", 3, 20, startedTogether},
 		{"killed-migrating", "a replica is killed in the middle of a migration: others finish it", 6, 30, killedMigrating},
+		{"cluster-several-hosts", "nodes of a highly available PostgreSQL are killed, frozen, switched over and lost, with all of them in the URL: nothing acknowledged is lost, first success within 30 s, same server", 2, 6, clusterBySeveralHosts},
+		{"cluster-proxy", "the same with HAProxy in front", 1, 6, clusterByProxy},
+		{"hostile-issuers", "issuers are down, hang, drip, send 100 MB or nonsense: known keys go on, a fetch per pause at most, flat memory; keys come and go in time", 9, 10, hostileIssuers},
+		{"http-abuse", "clients send slowly, endlessly, too much or ambiguously, or idle: a valid client is served throughout", 7, 7, httpAbuse},
 	}
 }
