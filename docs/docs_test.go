@@ -185,3 +185,27 @@ func declaredCodes(t *testing.T, file string) []string {
 	slices.Sort(codes)
 	return codes
 }
+
+// The settings that the page on scaling recommends are those of the cluster that the suite
+// of faults breaks, so that what it says of them was shown.
+func TestTheSettingsOfTheScalingPageAreThoseThatFaultsAreShownWith(t *testing.T) {
+	page, err := os.ReadFile("scaling.md")
+	require.NoError(t, err)
+	used := map[string]bool{}
+	for _, file := range []string{"../internal/faults/ha/patroni.yml.tmpl", "../internal/faults/ha/haproxy.cfg.tmpl"} {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for line := range strings.Lines(strings.ReplaceAll(string(content), "{{.Strict}}", "true")) {
+			used[strings.TrimSpace(line)] = true
+		}
+	}
+
+	excerpts := regexp.MustCompile("(?s)```(?:yaml\n(bootstrap:.*?)|\n(listen .*?))```").FindAllSubmatch(page, -1)
+
+	require.Len(t, excerpts, 2)
+	for _, excerpt := range excerpts {
+		for line := range strings.Lines(string(excerpt[1]) + string(excerpt[2])) {
+			require.True(t, used[strings.TrimSpace(line)], line)
+		}
+	}
+}

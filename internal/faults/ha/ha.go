@@ -217,7 +217,7 @@ func (c *Cluster) ProxyURL() string { return c.url(c.network+".10", "") }
 func (c *Cluster) MultiHostURL() string {
 	hosts := make([]string, 0, nodes)
 	for _, n := range c.nodes {
-		hosts = append(hosts, n.Host)
+		hosts = append(hosts, n.Host+":5432")
 	}
 	return c.url(strings.Join(hosts, ","), "&target_session_attrs=read-write")
 }
