@@ -42,8 +42,10 @@ type hostile struct {
 	elsewhere string
 	stop      chan struct{}
 
-	mu      sync.Mutex
-	server  *http.Server
+	mu     sync.Mutex
+	server *http.Server
+	// served is closed once server listens no more.
+	served  chan struct{}
 	misdeed misdeed
 	// begun are the times at which a fetch of the keys began: at which the discovery
 	// document was asked for, or a connection made by one that gets no further.
@@ -69,7 +71,11 @@ func startHostile(elsewhere string) (*hostile, error) {
 
 func (h *hostile) serve(listener net.Listener) {
 	h.server = &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	go func(server *http.Server) { _ = server.Serve(listener) }(h.server)
+	h.served = make(chan struct{})
+	go func(server *http.Server, served chan struct{}) {
+		_ = server.Serve(listener)
+		close(served)
+	}(h.server, h.served)
 }
 
 // close ends the issuer and lets go of whoever waits for it.
@@ -89,15 +95,28 @@ func (h *hostile) become(m misdeed) error {
 	h.misdeed, h.begun = m, nil
 	switch {
 	case m == down && was != down:
-		return h.server.Close()
+		err := h.server.Close()
+		<-h.served
+		return err
 	case m != down && was == down:
-		listener, err := net.Listen("tcp", h.address)
+		listener, err := listenAgain(h.address)
 		if err != nil {
 			return fmt.Errorf("hostile issuer: %w", err)
 		}
 		h.serve(listener)
 	}
 	return nil
+}
+
+// listenAgain listens at an address of before, which for a moment may be where a
+// client's connection comes from.
+func listenAgain(address string) (net.Listener, error) {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		listener, err := net.Listen("tcp", address)
+		if err == nil || time.Now().After(deadline) {
+			return listener, err
+		}
+	}
 }
 
 // fetches returns when a fetch began, since the issuer became what it is. One that is
