@@ -40,13 +40,13 @@ const (
 // abuses are all, each with what the server must make of it.
 func abuses() []abuse {
 	return []abuse{
-		{name: "slow headers", isSlow: true, clients: 200, do: slowly(exchangeHead+"X-Filler: "+strings.Repeat("a", 1000), 300*time.Millisecond), want: []string{hungUp, "408", "400"}, forAsLong: 8 * time.Second},
-		{name: "slow bodies", isSlow: true, clients: 200, do: slowly(exchangeHead+"Content-Length: 9000\r\n\r\n"+strings.Repeat(" ", 1000), 300*time.Millisecond), want: []string{hungUp, "408"}, forAsLong: 16 * time.Second},
-		{name: "endless chunked bodies", clients: 16, do: endless, want: []string{hungUp, "413"}, forAsLong: 4 * time.Second},
-		{name: "compressed bombs", clients: 16, do: at(bomb()), want: []string{"415"}, forAsLong: 4 * time.Second},
-		{name: "2,000 idle connections", isSlow: true, clients: 2000, do: idle, want: []string{hungUp}, forAsLong: 9 * time.Second},
-		{name: "huge headers", clients: 16, do: at(exchangeHead + "X-Filler: " + strings.Repeat("a", 1<<20) + "\r\n\r\n"), want: []string{hungUp, "431"}, forAsLong: 4 * time.Second},
-		{name: "ambiguous lengths", clients: 8, do: ambiguous(), want: []string{"400", "501", hungUp}, forAsLong: 4 * time.Second},
+		{name: "slow headers", isSlow: true, clients: 200, do: slowly(exchangeHead+"X-Filler: "+strings.Repeat("a", 1000), 300*time.Millisecond), want: []string{hungUp, "408", "400"}, forAsLong: 7 * time.Second},
+		{name: "slow bodies", isSlow: true, clients: 200, do: slowly(exchangeHead+"Content-Length: 9000\r\n\r\n"+strings.Repeat(" ", 1000), 300*time.Millisecond), want: []string{hungUp, "408"}, forAsLong: 13 * time.Second},
+		{name: "endless chunked bodies", clients: 16, do: endless, want: []string{hungUp, "413"}, forAsLong: 3 * time.Second},
+		{name: "compressed bombs", clients: 16, do: at(bomb()), want: []string{"415"}, forAsLong: 3 * time.Second},
+		{name: "2,000 idle connections", isSlow: true, clients: 2000, do: idle, want: []string{hungUp}, forAsLong: 7 * time.Second},
+		{name: "huge headers", clients: 16, do: at(exchangeHead + "X-Filler: " + strings.Repeat("a", 1<<20) + "\r\n\r\n"), want: []string{hungUp, "431"}, forAsLong: 3 * time.Second},
+		{name: "ambiguous lengths", clients: 8, do: ambiguous(), want: []string{"400", "501", hungUp}, forAsLong: 3 * time.Second},
 	}
 }
 
@@ -172,7 +172,7 @@ func httpAbuse(ctx context.Context, s *stage, n int) error {
 	}
 	s.client.workers, s.client.pause = 1, 5*time.Millisecond
 	s.client.begin(ctx)
-	err = torment(ctx, s, abuse{name: "no abuse", forAsLong: 4 * time.Second})
+	err = torment(ctx, s, abuse{name: "no abuse", forAsLong: 3 * time.Second})
 	for _, a := range abuses()[:n] {
 		if err == nil {
 			s.faults++
