@@ -90,7 +90,7 @@ func breakOnce(ctx context.Context, s *stage, cluster *ha.Cluster, fault cluster
 		return err
 	}
 	time.Sleep(2 * time.Second) // So that there is something to lose.
-	away := s.client.gap(begin)
+	away := s.client.gap(begin, time.Now())
 	s.firstSuccess = max(s.firstSuccess, away)
 	healed := time.Now()
 	healCtx, cancel := context.WithTimeout(ctx, healing)
@@ -105,7 +105,7 @@ func breakOnce(ctx context.Context, s *stage, cluster *ha.Cluster, fault cluster
 	if err != nil {
 		return err
 	}
-	again := s.client.gap(healed)
+	again := s.client.gap(healed, time.Now())
 	if away > failOver || again > failOver {
 		s.violate("%s: no exchange succeeded for %.1f s, and for %.1f s when it was healed; at most %s", fault.name, away.Seconds(), again.Seconds(), failOver)
 	}
@@ -113,8 +113,8 @@ func breakOnce(ctx context.Context, s *stage, cluster *ha.Cluster, fault cluster
 	return nil
 }
 
-// gap returns the longest time without a success since then.
-func (c *client) gap(since time.Time) time.Duration {
+// gap returns the longest time without a success in between.
+func (c *client) gap(since, until time.Time) time.Duration {
 	var answered []time.Time
 	for _, m := range c.seen().successes {
 		if m.answered.After(since) {
@@ -123,7 +123,7 @@ func (c *client) gap(since time.Time) time.Duration {
 	}
 	slices.SortFunc(answered, time.Time.Compare)
 	longest, last := time.Duration(0), since
-	for _, at := range append(answered, time.Now()) {
+	for _, at := range append(answered, until) {
 		longest, last = max(longest, at.Sub(last)), at
 	}
 	return longest

@@ -124,11 +124,11 @@ func (c *Cluster) start(ctx context.Context, programs programs) error {
 
 // processes returns all programs, in the order in which they are started.
 func (c *Cluster) processes() []*process {
-	var etcds, patronis []*process
+	var etcds, keepers []*process
 	for _, n := range c.nodes {
-		etcds, patronis = append(etcds, n.etcd), append(patronis, n.patroni)
+		etcds, keepers = append(etcds, n.etcd), append(keepers, n.patroni)
 	}
-	return slices.DeleteFunc(append(append(etcds, patronis...), c.haproxy), func(p *process) bool { return p == nil })
+	return slices.DeleteFunc(append(append(etcds, keepers...), c.haproxy), func(p *process) bool { return p == nil })
 }
 
 // free makes sure that no other cluster, of a run at the same time perhaps, listens
