@@ -51,6 +51,7 @@ var confined = []struct {
 	{module + "/adapters/postgres/pqconn", []string{"bootstrap", "trustpubtest", "internal", "examples"}, "it links a driver"},
 	{"github.com/pressly/goose", []string{"migrations"}, "an embedder need not link it"},
 	{"github.com/labstack/echo", []string{"adapters/httpapi", "internal", "examples"}, "HTTP is one adapter"},
+	{"github.com/prometheus", []string{"adapters/metrics"}, "a host may count with something else"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is one program's"},
 	{"github.com/goccy/go-yaml", []string{"adapters/providers/declared"}, "only definitions of providers are written in YAML"},
 	{"github.com/santhosh-tekuri/jsonschema", nil, "tests check the schemas"},

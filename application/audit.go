@@ -3,6 +3,7 @@ package application
 import (
 	"context"
 	"encoding/hex"
+	"time"
 
 	"github.com/trustpub/trustpub/domain"
 )
@@ -26,6 +27,10 @@ type Event struct {
 	// Err is nil when it was done, and else why it was not: domain.CodeOf(Err) is
 	// the code that the client got.
 	Err error
+	// Protocol is the wire protocol of an exchange, as ExchangeRequest has it.
+	Protocol string
+	// Duration is how long an exchange took; zero for other actions.
+	Duration time.Duration
 	// Actor is the ID of the caller, for config changes.
 	Actor string
 	// Claims is the verified workload of an exchange; the zero value when the ID

@@ -58,6 +58,9 @@ type ExchangeRequest struct {
 	// Package is the one that the token is for: configs of no other count. The zero
 	// value is any that the ecosystem allows.
 	Package domain.Package
+	// Protocol names the wire protocol that the request came by, for the audit record
+	// and for metrics. It is never a client's text. Empty is none.
+	Protocol string
 	// Packages narrows the token to these; empty asks for all that would be granted.
 	Packages []domain.Package
 }
@@ -75,9 +78,10 @@ type Issued struct {
 // it succeeds. Refusals are *domain.Error of KindRefused or KindInvalid; a key set
 // or a database that can't answer is KindUnavailable.
 func (s *ExchangeService) Exchange(ctx context.Context, request ExchangeRequest) (Issued, error) {
-	event := Event{Action: ActionExchange}
+	began := s.cfg.Now()
+	event := Event{Action: ActionExchange, Protocol: request.Protocol}
 	issued, err := s.exchange(ctx, request, &event)
-	event.Err = err
+	event.Err, event.Duration = err, s.cfg.Now().Sub(began)
 	s.cfg.Auditor.Record(ctx, event)
 	return issued, err
 }

@@ -32,8 +32,20 @@ type SweeperConfig struct {
 	// Batch is the most rows of a kind removed by one statement. Zero is
 	// DefaultSweepBatch.
 	Batch int
+	// Observe is told of every sweep that Run makes, for metrics. nil is told nothing.
+	Observe func(SweepResult)
 	// Now is the clock.
 	Now func() time.Time
+}
+
+// SweepResult is what became of one sweep.
+type SweepResult struct {
+	// Removed is the number of rows removed, also by a sweep that failed later on.
+	Removed int
+	// Duration is how long it took.
+	Duration time.Duration
+	// Err is why it failed; nil when it did not.
+	Err error
 }
 
 // Sweeper forgets expired tokens and used jtis in the background.
@@ -50,6 +62,9 @@ func NewSweeper(cfg SweeperConfig) (*Sweeper, error) {
 	if cfg.Batch <= 0 {
 		cfg.Batch = DefaultSweepBatch
 	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(SweepResult) {}
+	}
 	return &Sweeper{cfg: cfg}, nil
 }
 
@@ -64,7 +79,11 @@ func (s *Sweeper) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		began := s.cfg.Now()
 		removed, err := s.Sweep(ctx)
+		if ctx.Err() == nil {
+			s.cfg.Observe(SweepResult{Removed: removed, Duration: s.cfg.Now().Sub(began), Err: err})
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			s.cfg.Logger.WarnContext(ctx, "sweeping expired rows failed", slog.Any("error", err))

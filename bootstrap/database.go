@@ -19,6 +19,9 @@ type Database struct {
 	// Migrator brings its schema up and down.
 	Migrator *migrations.Migrator
 
+	// Pools are the pools of connections that requests use, by their names in metrics.
+	Pools map[string]*sql.DB
+
 	ping  func(context.Context) error
 	close func() error
 }
@@ -26,6 +29,16 @@ type Database struct {
 // OpenDatabase opens the database at url. On PostgreSQL nothing is contacted yet;
 // a SQLite file is created when there is none.
 func OpenDatabase(url DatabaseURL) (*Database, error) {
+	return openDatabase(url, instruments{observeBatch: func(string, int) {}})
+}
+
+// instruments watch what a database does.
+type instruments struct {
+	// observeBatch is told how many calls of an operation share a statement.
+	observeBatch func(operation string, size int)
+}
+
+func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 	path, isSQLite := url.sqlitePath()
 	if isSQLite {
 		return openSQLite(path)
@@ -41,7 +54,8 @@ func OpenDatabase(url DatabaseURL) (*Database, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	closeAll := func() error { return errors.Join(db.Close(), patient.Close()) }
-	return newDatabase(patient, db.PingContext, closeAll, postgres.NewStore(db), migrations.Postgres)
+	store := postgres.NewStore(db, postgres.ObserveBatches(watch.observeBatch))
+	return newDatabase(patient, map[string]*sql.DB{"postgres": db}, db.PingContext, closeAll, store, migrations.Postgres)
 }
 
 func openSQLite(path string) (*Database, error) {
@@ -49,15 +63,15 @@ func openSQLite(path string) (*Database, error) {
 	if err != nil {
 		return nil, &SettingError{"DATABASE_URL", fmt.Sprintf("the SQLite database can't be opened: %v; use sqlite:PATH in a folder that can be written to", err)}
 	}
-	return newDatabase(db.Writer(), db.Writer().PingContext, db.Close, sqlite.NewStore(db), migrations.SQLite)
+	return newDatabase(db.Writer(), db.Pools(), db.Writer().PingContext, db.Close, sqlite.NewStore(db), migrations.SQLite)
 }
 
-func newDatabase(db *sql.DB, ping func(context.Context) error, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
+func newDatabase(db *sql.DB, pools map[string]*sql.DB, ping func(context.Context) error, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
 	migrator, err := newMigrator(db)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("prepare migrations: %w", err), closeAll())
 	}
-	return &Database{Store: store, Migrator: migrator, ping: ping, close: closeAll}, nil
+	return &Database{Store: store, Migrator: migrator, Pools: pools, ping: ping, close: closeAll}, nil
 }
 
 // Prepare makes sure of the schema: it migrates, or refuses one that is not

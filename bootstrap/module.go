@@ -12,6 +12,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/auditlog"
 	"github.com/trustpub/trustpub/adapters/githubapi"
 	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/oidc"
 	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/application"
@@ -31,6 +32,7 @@ func Module(settings Settings) fx.Option {
 	return fx.Module("trustpub",
 		fx.Supply(settings, fx.Private),
 		fx.Provide(
+			newMetrics,
 			newVerifiers,
 			newVerifier,
 			newAuditor,
@@ -45,6 +47,8 @@ func Module(settings Settings) fx.Option {
 			newDialects,
 			newAPI,
 		),
+		// Whatever auditor the host supplies, its events are counted.
+		fx.Decorate(func(auditor application.Auditor, m *metrics.Metrics) application.Auditor { return m.Auditor(auditor) }),
 		fx.Invoke(sweep),
 	)
 }
@@ -95,10 +99,14 @@ type Verifiers func(audience string) (application.Verifier, error)
 
 // newVerifiers makes the sources of the enabled providers, and keeps their key sets
 // fresh while the application runs.
-func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger) (Verifiers, error) {
+func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger, m *metrics.Metrics) (Verifiers, error) {
 	var sources []oidc.Source
 	for _, setting := range settings.Providers {
 		source, keys, err := settings.newSource(setting, logger)
+		if err != nil {
+			return nil, err
+		}
+		err = m.AddKeySet(setting.Issuer, func() metrics.KeySetStats { return metrics.KeySetStats(keys.Stats()) })
 		if err != nil {
 			return nil, err
 		}
@@ -125,6 +133,10 @@ func newVerifier(settings Settings, verifiers Verifiers, logger *slog.Logger) (a
 			slog.String("audience", settings.Audience))
 	}
 	return verifiers(settings.Audience)
+}
+
+func newMetrics() (*metrics.Metrics, error) {
+	return metrics.New(metrics.Config{Now: time.Now, Runtime: true})
 }
 
 func newAuditor(logger *slog.Logger) application.Auditor { return auditlog.New(logger) }
@@ -202,8 +214,8 @@ func newPublisherService(settings Settings, configs application.ConfigStore, own
 }
 
 // sweep runs the sweeper while the application runs.
-func sweep(lc fx.Lifecycle, expired application.ExpiredRemover, logger *slog.Logger) error {
-	sweeper, err := application.NewSweeper(application.SweeperConfig{Expired: expired, Logger: logger, Now: time.Now})
+func sweep(lc fx.Lifecycle, expired application.ExpiredRemover, logger *slog.Logger, m *metrics.Metrics) error {
+	sweeper, err := application.NewSweeper(application.SweeperConfig{Expired: expired, Logger: logger, Observe: m.ObserveSweep, Now: time.Now})
 	if err != nil {
 		return err
 	}

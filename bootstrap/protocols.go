@@ -16,6 +16,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
 	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
+	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/providers/declared"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -27,15 +28,15 @@ type Protocol string
 // The protocols.
 const (
 	// ProtocolCratesIO is that of crates.io.
-	ProtocolCratesIO Protocol = "cratesio"
+	ProtocolCratesIO Protocol = cratesio.Protocol
 	// ProtocolOAuth is OAuth 2.0: RFC 8693, RFC 7009, RFC 7662 and RFC 8414.
-	ProtocolOAuth Protocol = "oauth"
+	ProtocolOAuth Protocol = oauth.Protocol
 	// ProtocolNPM is that of npm's registry.
-	ProtocolNPM Protocol = "npm"
+	ProtocolNPM Protocol = npm.Protocol
 	// ProtocolPyPI is that of PyPI.
-	ProtocolPyPI Protocol = "pypi"
+	ProtocolPyPI Protocol = pypi.Protocol
 	// ProtocolRubyGems is that of RubyGems.org.
-	ProtocolRubyGems Protocol = "rubygems"
+	ProtocolRubyGems Protocol = rubygems.Protocol
 )
 
 // protocols are all that there are.
@@ -190,6 +191,9 @@ func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*ap
 	})
 }
 
-func newAPI(dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger) (*httpapi.API, error) {
-	return httpapi.New(httpapi.Config{Dialects: dialects, ProvidersSchema: declared.Schema(), Ready: readiness, Logger: logger})
+func newAPI(dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics) (*httpapi.API, error) {
+	return httpapi.New(httpapi.Config{
+		Dialects: dialects, ProvidersSchema: declared.Schema(), Ready: readiness, Logger: logger, Metrics: m.Handler(),
+		Observe: func(o httpapi.Observation) { m.ObserveRequest(o.Route, o.Method, o.Status, o.Duration) },
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/fx/fxevent"
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/adapters/metrics"
 )
 
 const (
@@ -38,7 +39,7 @@ func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Op
 		fx.StartTimeout(startTimeout),
 		fx.StopTimeout(stopTimeout),
 		fx.Supply(logger),
-		fx.Provide(func(lc fx.Lifecycle) (*Database, error) { return startDatabase(lc, settings) }),
+		fx.Provide(func(lc fx.Lifecycle, m *metrics.Metrics) (*Database, error) { return startDatabase(lc, settings, m) }),
 		ProvideStore(func(db *Database) Store { return db.Store }),
 		Module(settings),
 		fx.Decorate(func(db *Database) Readiness { return db.Ready }),
@@ -101,10 +102,16 @@ func unwrapStart(err error) error {
 
 // startDatabase opens the database, makes sure of its schema at the start and
 // closes it at the stop.
-func startDatabase(lc fx.Lifecycle, settings Settings) (*Database, error) {
-	db, err := OpenDatabase(settings.DatabaseURL)
+func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics) (*Database, error) {
+	db, err := openDatabase(settings.DatabaseURL, instruments{observeBatch: m.ObserveBatch})
 	if err != nil {
 		return nil, err
+	}
+	for name, pool := range db.Pools {
+		err = m.AddPool(name, pool)
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	lc.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error { return db.Prepare(ctx, settings.Migrate) },

@@ -46,6 +46,11 @@ type Config struct {
 	// Ready returns why requests can't be served, for GET /readyz. nil is always
 	// ready.
 	Ready func(ctx context.Context) error
+	// Metrics answers GET /metrics. nil: it is not served.
+	Metrics http.Handler
+	// Observe is told of every request that was answered, for metrics. nil is told
+	// nothing. It must be fast and safe for concurrent use.
+	Observe func(Observation)
 	// Logger receives one line per request.
 	Logger *slog.Logger
 	// RequestTimeout is after how long the context of a request ends. Zero is
@@ -71,12 +76,27 @@ func (cfg *Config) fillIn() {
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }
 	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Observation) {}
+	}
 	if cfg.RequestTimeout == 0 {
 		cfg.RequestTimeout = DefaultRequestTimeout
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
+}
+
+// Observation is one request that was answered. It holds no text of a client.
+type Observation struct {
+	// Route is the pattern of the path, such as /:name; empty when there is none.
+	Route string
+	// Method is a method of RFC 9110, or OTHER.
+	Method string
+	// Status is that of the answer.
+	Status int
+	// Duration is from the request's headers to the end of its handler.
+	Duration time.Duration
 }
 
 // API is the HTTP API: an http.Handler that is safe for concurrent use, with those
@@ -118,6 +138,9 @@ func (a *API) route() {
 	operations := map[string]echo.HandlerFunc{healthPath: a.healthz, readyPath: a.readyz, openapiPath: a.openapi}
 	if len(a.cfg.ProvidersSchema) > 0 {
 		operations[schemaPath] = a.providersSchema
+	}
+	if a.cfg.Metrics != nil {
+		operations[metricsPath] = echo.WrapHandler(a.cfg.Metrics)
 	}
 	for path, handler := range operations {
 		e.GET(path, cratesio.Handle(handler))

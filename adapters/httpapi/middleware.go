@@ -108,6 +108,7 @@ func (a *API) log() echo.MiddlewareFunc {
 		LogMethod:   true, LogRoutePath: true, LogStatus: true, LogLatency: true, LogRemoteIP: true, LogError: true,
 		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
 			ctx := c.Request().Context()
+			a.cfg.Observe(Observation{Route: v.RoutePath, Method: knownMethod(v.Method), Status: v.Status, Duration: v.Latency})
 			attrs := []slog.Attr{
 				slog.String("method", knownMethod(v.Method)),
 				slog.String("route", v.RoutePath),
@@ -142,7 +143,7 @@ func logLevel(c echo.Context, v middleware.RequestLoggerValues) slog.Level {
 		return slog.LevelError
 	case v.Status >= http.StatusBadRequest:
 		return slog.LevelWarn
-	case v.RoutePath == healthPath, v.RoutePath == readyPath:
+	case v.RoutePath == healthPath, v.RoutePath == readyPath, v.RoutePath == metricsPath:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

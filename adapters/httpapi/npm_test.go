@@ -60,7 +60,7 @@ func TestNPMNamesAreReadFromTheRawPath(t *testing.T) {
 			exchange := &asked{}
 			r := newRegistry(t, func(cfg *setup) { cfg.NPMExchange = exchange })
 			r.do(t, npmExchange(test.escaped))
-			require.Equal(t, []application.ExchangeRequest{{IDToken: goodJWT, Package: domain.Package{Ecosystem: "npm", Name: test.want}}}, exchange.requests)
+			require.Equal(t, []application.ExchangeRequest{{Protocol: "npm", IDToken: goodJWT, Package: domain.Package{Ecosystem: "npm", Name: test.want}}}, exchange.requests)
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
+	metricsPath = "/metrics"
 	openapiPath = "/openapi.json"
 	schemaPath  = "/providers.schema.json"
 )

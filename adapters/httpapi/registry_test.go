@@ -83,6 +83,8 @@ type setup struct {
 	Audience, Issuer                     string
 	Authenticator, RegistryAuthenticator httpapi.Authenticator
 	Ready                                func(context.Context) error
+	Metrics                              http.Handler
+	Observe                              func(httpapi.Observation)
 	Logger                               *slog.Logger
 	RequestTimeout                       time.Duration
 	Now                                  func() time.Time
@@ -120,7 +122,8 @@ func (s setup) api() (*httpapi.API, error) {
 	return httpapi.New(httpapi.Config{
 		Dialects:        []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems},
 		ProvidersSchema: []byte(`{"type":"object"}`),
-		Ready:           s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
+		Metrics:         s.Metrics, Observe: s.Observe,
+		Ready: s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
 	})
 }
 
@@ -176,6 +179,10 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 		Tokens: tokens, Publishers: publishers,
 		Audience: "crates.io", Issuer: "https://crates.io",
 		Authenticator: admin, RegistryAuthenticator: caller,
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+			_, _ = io.WriteString(w, "trustpub_exchanges_total 0\n")
+		}),
 		Logger: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    now, Rand: seeded(2),
 	}

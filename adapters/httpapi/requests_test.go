@@ -155,6 +155,7 @@ func TestOtherMethodsAre405WithAllow(t *testing.T) {
 		gemPublishersPath + "/1":                  {"OPTIONS", "DELETE"},
 		"/healthz":                                {"OPTIONS", "GET", "HEAD"},
 		"/readyz":                                 {"OPTIONS", "GET", "HEAD"},
+		"/metrics":                                {"OPTIONS", "GET", "HEAD"},
 		"/openapi.json":                           {"OPTIONS", "GET", "HEAD"},
 	}
 	r := newRegistry(t)

@@ -59,6 +59,8 @@ type RemoteKeySet struct {
 	// held is the last good copy; nil before the first load.
 	held atomic.Pointer[heldKeys]
 
+	fetched, failed atomic.Uint64
+
 	// mu guards what follows, and is never held during a fetch.
 	mu sync.Mutex
 	// inFlight is the fetch that is going on; nil when there is none.
@@ -196,10 +198,30 @@ func (s *RemoteKeySet) finish(f *fetch, keys map[string]crypto.PublicKey, err er
 	s.notBefore = later(s.notBefore, now.Add(pause))
 	if err == nil {
 		s.held.Store(&heldKeys{keys: keys, loadedAt: now})
+		s.fetched.Add(1)
+	} else {
+		s.failed.Add(1)
 	}
 	f.err = err
 	s.inFlight = nil
 	close(f.done)
+}
+
+// KeySetStats is the state of a [RemoteKeySet], for metrics.
+type KeySetStats struct {
+	// LoadedAt is when the keys that are held were loaded; zero while there are none.
+	LoadedAt time.Time
+	// Fetched and Failed count the fetches that succeeded and that failed.
+	Fetched, Failed uint64
+}
+
+// Stats returns the state. It waits for no fetch.
+func (s *RemoteKeySet) Stats() KeySetStats {
+	stats := KeySetStats{Fetched: s.fetched.Load(), Failed: s.failed.Load()}
+	if held := s.held.Load(); held != nil {
+		stats.LoadedAt = held.loadedAt
+	}
+	return stats
 }
 
 // Run keeps the key set fresh until ctx ends: it loads it at once, and again every

@@ -111,6 +111,16 @@ func open(name string, connections int) (*sqlx.DB, error) {
 // Writer returns the handle that writes, for migrations.
 func (d *DB) Writer() *sql.DB { return d.writer.DB }
 
+// Pools returns the pools of connections by name: writer and reader. The throw-away
+// database has but one.
+func (d *DB) Pools() map[string]*sql.DB {
+	pools := map[string]*sql.DB{"writer": d.writer.DB}
+	if d.reader != d.writer {
+		pools["reader"] = d.reader.DB
+	}
+	return pools
+}
+
 // Close closes all connections.
 func (d *DB) Close() error {
 	if d.reader == d.writer {

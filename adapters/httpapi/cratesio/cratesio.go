@@ -17,6 +17,9 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// Protocol is the name of the protocol in settings, in the audit record and in metrics.
+const Protocol = "cratesio"
+
 // The paths of the dialect.
 const (
 	// TokensPath takes ID tokens and, with DELETE, access tokens.

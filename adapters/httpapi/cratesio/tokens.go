@@ -54,7 +54,7 @@ func (d *Dialect) exchange(c echo.Context, object request.Object) error {
 	if err != nil {
 		return err
 	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: jwt})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{Protocol: Protocol, IDToken: jwt})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (d *Dialect) exchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: idToken, Package: pkg})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{Protocol: Protocol, IDToken: idToken, Package: pkg})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// Protocol is the name of the protocol in settings, in the audit record and in metrics.
+const Protocol = "npm"
+
 // Ecosystem is the package URL type of npm's packages.
 const Ecosystem = "npm"
 

@@ -83,7 +83,7 @@ func (d *Dialect) exchange(c echo.Context, parameters request.Parameters) error 
 // exchangeRequest checks the parameters in the order in which RFC 8693 section 2.1
 // describes them.
 func (d *Dialect) exchangeRequest(parameters request.Parameters) (application.ExchangeRequest, error) {
-	var exchange application.ExchangeRequest
+	exchange := application.ExchangeRequest{Protocol: Protocol}
 	switch parameters["grant_type"] {
 	case grantType:
 	case "":

@@ -24,6 +24,9 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// Protocol is the name of the protocol in settings, in the audit record and in metrics.
+const Protocol = "oauth"
+
 // The paths of the dialect. All but the metadata's begin with [PathPrefix].
 const (
 	PathPrefix     = "/oauth/"

@@ -20,6 +20,9 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// Protocol is the name of the protocol in settings, in the audit record and in metrics.
+const Protocol = "pypi"
+
 // Ecosystem is the package URL type of PyPI's packages.
 const Ecosystem = "pypi"
 
@@ -101,7 +104,7 @@ func (d *Dialect) mint(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: idToken})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{Protocol: Protocol, IDToken: idToken})
 	if err != nil {
 		return err
 	}

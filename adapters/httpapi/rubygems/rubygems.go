@@ -18,6 +18,9 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// Protocol is the name of the protocol in settings, in the audit record and in metrics.
+const Protocol = "rubygems"
+
 // Ecosystem is the package URL type of gems.
 const Ecosystem = "gem"
 
@@ -153,7 +156,7 @@ func (d *Dialect) exchange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{IDToken: jwt})
+	issued, err := d.cfg.Exchange.Exchange(c.Request().Context(), application.ExchangeRequest{Protocol: Protocol, IDToken: jwt})
 	if err != nil {
 		return err
 	}
