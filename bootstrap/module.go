@@ -15,6 +15,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/oidc"
 	"github.com/trustpub/trustpub/adapters/providers/github"
+	"github.com/trustpub/trustpub/adapters/ratelimit"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -94,7 +95,7 @@ func newPublicURL(settings Settings) PublicURL { return PublicURL("https://" + s
 func newReadiness() Readiness { return func(context.Context) error { return nil } }
 
 // Verifiers make a verifier for ID tokens of one audience. All of them share the key
-// sets of the enabled providers.
+// sets of the enabled providers, and the limits per issuer.
 type Verifiers func(audience string) (application.Verifier, error)
 
 // newVerifiers makes the sources of the enabled providers, and keeps their key sets
@@ -116,13 +117,21 @@ func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger, m *me
 	if len(sources) == 0 {
 		logger.WarnContext(context.Background(), "no OIDC provider is enabled, so every exchange will be refused; set TRUSTPUB_PROVIDERS, for example to github")
 	}
+	issuers, err := settings.RatePerIssuer.limiter()
+	if err != nil {
+		return nil, err
+	}
 	return func(audience string) (application.Verifier, error) {
-		return oidc.NewVerifier(oidc.VerifierConfig{
+		verifier, err := oidc.NewVerifier(oidc.VerifierConfig{
 			Audience: audience,
 			Leeway:   settings.JWTLeeway,
 			Now:      time.Now,
 			Sources:  sources,
 		})
+		if err != nil || issuers == nil {
+			return verifier, err
+		}
+		return ratelimit.NewVerifier(verifier, issuers)
 	}, nil
 }
 

@@ -191,9 +191,14 @@ func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*ap
 	})
 }
 
-func newAPI(dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics) (*httpapi.API, error) {
-	return httpapi.New(httpapi.Config{
+func newAPI(settings Settings, dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics) (*httpapi.API, error) {
+	cfg := httpapi.Config{
 		Dialects: dialects, ProvidersSchema: declared.Schema(), Ready: readiness, Logger: logger, Metrics: m.Handler(),
 		Observe: func(o httpapi.Observation) { m.ObserveRequest(o.Route, o.Method, o.Status, o.Duration) },
-	})
+	}
+	err := settings.limit(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(cfg)
 }

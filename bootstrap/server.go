@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
+	"golang.org/x/net/netutil"
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/metrics"
@@ -44,7 +45,7 @@ func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Op
 		Module(settings),
 		fx.Decorate(func(db *Database) Readiness { return db.Ready }),
 		fx.Invoke(func(lc fx.Lifecycle, api *httpapi.API) {
-			listen(lc, settings.Listen, api, logger, events)
+			listen(lc, settings, api, logger, events)
 		}),
 	)
 }
@@ -121,17 +122,17 @@ func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics) (*Dat
 }
 
 // listen serves the handler from the application's start to its stop.
-func listen(lc fx.Lifecycle, address string, handler http.Handler, logger *slog.Logger, events ListenerEvents) {
+func listen(lc fx.Lifecycle, settings Settings, handler http.Handler, logger *slog.Logger, events ListenerEvents) {
 	server := httpapi.NewServer(handler)
 	lc.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error {
 			var config net.ListenConfig
-			listener, err := config.Listen(ctx, "tcp", address)
+			listener, err := config.Listen(ctx, "tcp", settings.Listen)
 			if err != nil {
 				return &SettingError{"TRUSTPUB_LISTEN", fmt.Sprintf("%v; use a free HOST:PORT of this machine", err)}
 			}
 			go func() {
-				err := server.Serve(listener)
+				err := server.Serve(netutil.LimitListener(listener, settings.MaxConnections))
 				if !errors.Is(err, http.ErrServerClosed) && events.Failed != nil {
 					events.Failed(fmt.Errorf("the HTTP server ended by itself: %w", err))
 				}

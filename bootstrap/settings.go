@@ -38,6 +38,12 @@ type Settings struct {
 	LogFormat     LogFormat         `env:"TRUSTPUB_LOG_FORMAT"                                              flag:"log-format"          usage:"json or text; not set, text on a terminal and json elsewhere"`
 	LogLevel      LogLevel          `env:"TRUSTPUB_LOG_LEVEL"           envDefault:"info"                   flag:"log-level"           usage:"debug, info, warn or error"`
 
+	MaxRequests    int       `env:"TRUSTPUB_MAX_REQUESTS"           envDefault:"512"   flag:"max-requests"           usage:"requests that are worked on at a time; more are answered 503"`
+	MaxConnections int       `env:"TRUSTPUB_MAX_CONNECTIONS"        envDefault:"10000" flag:"max-connections"        usage:"connections that are open at a time; more wait to be accepted"`
+	RatePerAddress Rate      `env:"TRUSTPUB_RATE_LIMIT_PER_ADDRESS"                    flag:"rate-limit-per-address" usage:"exchanges per client address, such as 10/s or 600/m; more are answered 429; no limit when not set"`
+	RatePerIssuer  Rate      `env:"TRUSTPUB_RATE_LIMIT_PER_ISSUER"                     flag:"rate-limit-per-issuer"  usage:"good ID tokens per issuer, such as 10/s or 600/m; more are answered 429; no limit when not set"`
+	TrustedProxies []Network `env:"TRUSTPUB_TRUSTED_PROXIES"                           flag:"trusted-proxies"        usage:"comma-separated networks (CIDR) of the proxies whose X-Forwarded-For is believed; nobody's when not set"`
+
 	NPMAudience         string `env:"TRUSTPUB_NPM_AUDIENCE"                                    flag:"npm-audience"          usage:"the aud that an ID token must carry for the npm protocol; npm: and the domain name without port when not set"`
 	NPMTokenPrefix      string `env:"TRUSTPUB_NPM_TOKEN_PREFIX"      envDefault:"npm_tp_"      flag:"npm-token-prefix"      usage:"prefix of access tokens of the npm protocol, [a-z][a-z0-9_]{1,15}_"`
 	PyPIAudience        string `env:"TRUSTPUB_PYPI_AUDIENCE"                                   flag:"pypi-audience"         usage:"the aud that an ID token must carry for the pypi protocol; TRUSTPUB_AUDIENCE when not set"`
@@ -126,6 +132,8 @@ func settingError(err error, environment map[string]string) error {
 	switch {
 	case ok:
 		return &SettingError{setting, problem.text}
+	case field.Type.Kind() == reflect.Int:
+		return &SettingError{setting, fmt.Sprintf("%q is no whole number", environment[setting])}
 	case field.Type == reflect.TypeFor[time.Duration]():
 		return &SettingError{setting, fmt.Sprintf("%q is no duration; use a number with a unit, such as 90s or 30m", environment[setting])}
 	}
@@ -144,6 +152,10 @@ func (s Settings) validate() error {
 		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}
+	}
+	err := s.validateLimits()
+	if err != nil {
+		return err
 	}
 	return s.validateProtocols()
 }

@@ -3,6 +3,7 @@ package bootstrap_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -147,6 +148,18 @@ func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 		{"missing token file", map[string]string{"TRUSTPUB_ADMIN_TOKEN_FILE": "/does/not/exist"}, "TRUSTPUB_ADMIN_TOKEN_FILE", "no such file"},
 		{"empty token file", map[string]string{"TRUSTPUB_REGISTRY_TOKEN_FILE": empty}, "TRUSTPUB_REGISTRY_TOKEN_FILE", "0 characters"},
 		{"token and file", map[string]string{"TRUSTPUB_ADMIN_TOKEN": longToken, "TRUSTPUB_ADMIN_TOKEN_FILE": empty}, "TRUSTPUB_ADMIN_TOKEN_FILE", "one of the two"},
+		{"no request at a time", map[string]string{"TRUSTPUB_MAX_REQUESTS": "0"}, "TRUSTPUB_MAX_REQUESTS", "1 to 1000000"},
+		{"requests in words", map[string]string{"TRUSTPUB_MAX_REQUESTS": "many"}, "TRUSTPUB_MAX_REQUESTS", "whole number"},
+		{"connections below zero", map[string]string{"TRUSTPUB_MAX_CONNECTIONS": "-1"}, "TRUSTPUB_MAX_CONNECTIONS", "1 to 1000000"},
+		{"rate without unit", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ADDRESS": "10"}, "TRUSTPUB_RATE_LIMIT_PER_ADDRESS", "10/s"},
+		{"rate of another unit", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ADDRESS": "10/d"}, "TRUSTPUB_RATE_LIMIT_PER_ADDRESS", "10/s"},
+		{"rate of nothing", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ISSUER": "0/s"}, "TRUSTPUB_RATE_LIMIT_PER_ISSUER", "10/s"},
+		{"rate below zero", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ISSUER": "-1/s"}, "TRUSTPUB_RATE_LIMIT_PER_ISSUER", "10/s"},
+		{"rate with more", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ISSUER": "1/s/s"}, "TRUSTPUB_RATE_LIMIT_PER_ISSUER", "10/s"},
+		{"rate too large", map[string]string{"TRUSTPUB_RATE_LIMIT_PER_ISSUER": "1000001/s"}, "TRUSTPUB_RATE_LIMIT_PER_ISSUER", "1000000"},
+		{"proxy without length", map[string]string{"TRUSTPUB_TRUSTED_PROXIES": "10.0.0.1"}, "TRUSTPUB_TRUSTED_PROXIES", "/32"},
+		{"proxy with more bits", map[string]string{"TRUSTPUB_TRUSTED_PROXIES": "10.0.0.0/8,10.0.0.1/8"}, "TRUSTPUB_TRUSTED_PROXIES", "10.0.0.1/8"},
+		{"proxy by name", map[string]string{"TRUSTPUB_TRUSTED_PROXIES": "proxy.example"}, "TRUSTPUB_TRUSTED_PROXIES", "CIDR"},
 		{"API over plain http", map[string]string{"TRUSTPUB_GITHUB_API_URL": "http://api.example"}, "TRUSTPUB_GITHUB_API_URL", "https"},
 		{"API with user info", map[string]string{"TRUSTPUB_GITHUB_API_URL": "https://u:hunter2@api.example"}, "TRUSTPUB_GITHUB_API_URL", "without user info"},
 		{"issuer with user info", map[string]string{"TRUSTPUB_PROVIDERS": "github=https://u:hunter2@ghes.example"}, "TRUSTPUB_PROVIDERS", "user info"},
@@ -170,6 +183,28 @@ func TestABadSettingIsNamedWithItsProblemInOneLine(t *testing.T) {
 			require.NotContains(t, err.Error(), longToken)
 		})
 	}
+}
+
+func TestLimitsAreReadAndOffByDefault(t *testing.T) {
+	s, err := bootstrap.LoadSettings(nil)
+	require.NoError(t, err)
+	require.Equal(t, 512, s.MaxRequests)
+	require.Equal(t, 10_000, s.MaxConnections)
+	require.Zero(t, s.RatePerAddress)
+	require.Zero(t, s.RatePerIssuer)
+	require.Empty(t, s.TrustedProxies)
+
+	s, err = bootstrap.LoadSettings(map[string]string{
+		"TRUSTPUB_RATE_LIMIT_PER_ADDRESS": "10/s",
+		"TRUSTPUB_RATE_LIMIT_PER_ISSUER":  "600/m",
+		"TRUSTPUB_TRUSTED_PROXIES":        "10.0.0.0/8, fd00::/8,192.0.2.7/32",
+	})
+	require.NoError(t, err)
+	require.Equal(t, bootstrap.Rate{Requests: 10, Per: time.Second}, s.RatePerAddress)
+	require.Equal(t, bootstrap.Rate{Requests: 600, Per: time.Minute}, s.RatePerIssuer)
+	require.Equal(t, []bootstrap.Network{
+		{Prefix: netip.MustParsePrefix("10.0.0.0/8")}, {Prefix: netip.MustParsePrefix("fd00::/8")}, {Prefix: netip.MustParsePrefix("192.0.2.7/32")},
+	}, s.TrustedProxies)
 }
 
 func TestProvidersMayBeRepeatedAtIssuersOfTheirOwn(t *testing.T) {

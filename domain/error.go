@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Kind says what sort of failure an [Error] is. The edges of the program map it
@@ -29,6 +30,9 @@ const (
 	KindConflict
 	// KindUnavailable is a dependency that can't answer now; trying again may help.
 	KindUnavailable
+	// KindLimited is a caller who asks more often than is allowed; trying again later
+	// helps.
+	KindLimited
 )
 
 // Code is the stable, machine-readable name of one reason of failure. Clients may
@@ -125,6 +129,11 @@ const (
 	CodeTooManyConfigs Code = "too_many_configs"
 	// CodeNotFound is a thing or an endpoint that does not exist.
 	CodeNotFound Code = "not_found"
+
+	// CodeRateLimited is an exchange beyond the rate that its address or its issuer may have.
+	CodeRateLimited Code = "rate_limited"
+	// CodeOverloaded is a request beyond those that the server works on at a time.
+	CodeOverloaded Code = "overloaded"
 )
 
 // IsUntrusted reports whether a code says that an ID token is good, and that no config
@@ -147,6 +156,9 @@ type Error struct {
 	// Message is one or two whole sentences for the client: what was wrong, what
 	// was expected, what to do next. It holds no secret and no internals.
 	Message string
+	// RetryAfter is how long to wait before trying again, where that is known. Zero
+	// leaves it to the edge.
+	RetryAfter time.Duration
 	// Err is the cause, for the log alone. It may be nil.
 	Err error
 }
@@ -187,6 +199,21 @@ func MessageOf(err error) string {
 		return e.Message
 	}
 	return "internal error"
+}
+
+// RetryAfterOf returns how long to wait by the first [Error] in err's chain, and zero
+// where that is not known.
+func RetryAfterOf(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+// Limited returns an error of [KindLimited] for a caller who may try again after that
+// time.
+func Limited(retryAfter time.Duration, format string, args ...any) *Error {
+	return &Error{Kind: KindLimited, Code: CodeRateLimited, Message: fmt.Sprintf(format, args...), RetryAfter: retryAfter}
 }
 
 // Refuse returns an error of [KindRefused]: the ID token was understood and

@@ -67,7 +67,7 @@ func level(err error) slog.Level {
 	case domain.KindInternal, domain.KindUnavailable:
 		return slog.LevelError
 	case domain.KindInvalid, domain.KindRefused, domain.KindUnauthenticated,
-		domain.KindForbidden, domain.KindNotFound, domain.KindConflict:
+		domain.KindForbidden, domain.KindNotFound, domain.KindConflict, domain.KindLimited:
 	}
 	return slog.LevelWarn
 }

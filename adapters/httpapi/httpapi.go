@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -30,6 +31,10 @@ type Dialect interface {
 	// Owns reports whether a path is the dialect's, so that it answers also where the
 	// path or the method does not exist.
 	Owns(path string) bool
+	// IsExchange reports whether ID tokens are exchanged by that method at that route, a
+	// path with which Register added an endpoint. Such requests count for the limit per
+	// address.
+	IsExchange(method, route string) bool
 	// WriteError answers err, unless an answer was begun already.
 	WriteError(c echo.Context, err error) error
 }
@@ -56,6 +61,17 @@ type Config struct {
 	// RequestTimeout is after how long the context of a request ends. Zero is
 	// DefaultRequestTimeout.
 	RequestTimeout time.Duration
+	// MaxRequests is how many requests of the dialects are worked on at a time. Others
+	// are answered 503 with the code overloaded. Zero is DefaultMaxRequests.
+	MaxRequests int
+	// AddressLimit bounds the exchanges per client address, an IPv6 one cut to its /64.
+	// Those beyond it are answered 429. nil is no limit.
+	AddressLimit RateLimiter
+	// TrustedProxies are the peers whose X-Forwarded-For is believed. Without any, the
+	// address of a client is its peer's.
+	TrustedProxies []netip.Prefix
+	// Now is the clock. nil is time.Now.
+	Now func() time.Time
 	// Rand is the source of request IDs. nil is crypto/rand.Reader.
 	Rand io.Reader
 }
@@ -68,6 +84,8 @@ func (cfg *Config) check() error {
 		return errors.New("httpapi: one of the dialects is nil")
 	case cfg.RequestTimeout < 0:
 		return fmt.Errorf("httpapi: the request timeout %s is below zero", cfg.RequestTimeout)
+	case cfg.MaxRequests < 0:
+		return fmt.Errorf("httpapi: %d requests at a time is below zero", cfg.MaxRequests)
 	}
 	return nil
 }
@@ -81,6 +99,12 @@ func (cfg *Config) fillIn() {
 	}
 	if cfg.RequestTimeout == 0 {
 		cfg.RequestTimeout = DefaultRequestTimeout
+	}
+	if cfg.MaxRequests == 0 {
+		cfg.MaxRequests = DefaultMaxRequests
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
@@ -105,8 +129,9 @@ type Observation struct {
 // prefix, and serves the metadata also where RFC 8414 section 3.1 looks for it then:
 // at /.well-known/oauth-authorization-server followed by the prefix.
 type API struct {
-	cfg  Config
-	echo *echo.Echo
+	cfg       Config
+	echo      *echo.Echo
+	admission *admission
 }
 
 // New checks cfg, fills in defaults and returns the API.
@@ -116,7 +141,9 @@ func New(cfg Config) (*API, error) {
 		return nil, err
 	}
 	cfg.fillIn()
-	api := &API{cfg: cfg, echo: echo.New()}
+	api := &API{cfg: cfg, echo: echo.New(), admission: &admission{
+		most: int64(cfg.MaxRequests), addresses: cfg.AddressLimit, logger: cfg.Logger, now: cfg.Now,
+	}}
 	api.route()
 	return api, nil
 }
@@ -127,10 +154,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHT
 func (a *API) route() {
 	e := a.echo
 	e.HTTPErrorHandler = a.handleError
-	// Nobody's forwarding headers are believed: the address in the log is the peer's.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = clientAddress(a.cfg.TrustedProxies)
 	e.SchemeExtractor = echo.ExtractSchemeDirect()
-	e.Use(a.prepare, a.log(), recoverPanic, explainRouting)
+	e.Use(a.prepare, a.log(), recoverPanic, explainRouting, a.admit, a.limitTime)
 
 	for _, dialect := range a.cfg.Dialects {
 		dialect.Register(e)
@@ -152,10 +178,18 @@ func (a *API) route() {
 // do not exist, and panics. Outside of all dialects the errors are as crates.io's.
 func (a *API) handleError(err error, c echo.Context) {
 	write := cratesio.WriteError
-	for _, dialect := range a.cfg.Dialects {
-		if dialect.Owns(c.Request().URL.Path) {
-			write = dialect.WriteError
-		}
+	if dialect := a.dialectOf(c.Request().URL.Path); dialect != nil {
+		write = dialect.WriteError
 	}
 	_ = write(c, err) // It fails when the client is gone, and then there is nobody to tell.
+}
+
+// dialectOf returns the dialect whose path it is, and nil outside of all of them.
+func (a *API) dialectOf(path string) Dialect {
+	for _, dialect := range slices.Backward(a.cfg.Dialects) {
+		if dialect.Owns(path) {
+			return dialect
+		}
+	}
+	return nil
 }

@@ -24,7 +24,7 @@ import (
 // and with nothing in it that a log or a header could misread.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// prepare gives every request its ID and its deadline, and every response the
+// prepare gives every request its ID, and every response the
 // headers that all of them carry.
 func (a *API) prepare(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -38,9 +38,20 @@ func (a *API) prepare(next echo.HandlerFunc) echo.HandlerFunc {
 		header.Set("Pragma", "no-cache") // RFC 6749 section 5.1 asks for both.
 		header.Set(echo.HeaderXContentTypeOptions, "nosniff")
 
-		ctx, cancel := context.WithTimeout(c.Request().Context(), a.cfg.RequestTimeout)
+		c.SetRequest(c.Request().WithContext(application.WithRequestID(c.Request().Context(), id)))
+		return next(c)
+	}
+}
+
+// limitTime gives every request its deadline. It stands after admit: the time in which
+// a body comes is the client's.
+func (a *API) limitTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		whole := c.Request()
+		ctx, cancel := context.WithTimeout(whole.Context(), a.cfg.RequestTimeout)
 		defer cancel()
-		c.SetRequest(c.Request().WithContext(application.WithRequestID(ctx, id)))
+		c.SetRequest(whole.WithContext(ctx))
+		defer c.SetRequest(whole) // The log asks its context whether the client is gone.
 		return next(c)
 	}
 }
@@ -135,8 +146,12 @@ func (a *API) log() echo.MiddlewareFunc {
 }
 
 // logLevel is error for what is our fault, warn for what is the client's, debug for
-// probes, which come every few seconds, and else info.
+// probes, which come every few seconds, and for what was turned away unseen, of which
+// admission tells, and else info.
 func logLevel(c echo.Context, v middleware.RequestLoggerValues) slog.Level {
+	if code := domain.CodeOf(v.Error); v.Error != nil && (code == domain.CodeOverloaded || code == domain.CodeRateLimited) {
+		return slog.LevelDebug
+	}
 	gone := errors.Is(context.Cause(c.Request().Context()), context.Canceled)
 	switch {
 	case v.Status >= http.StatusInternalServerError && !gone:

@@ -71,6 +71,8 @@ var refusals = []refusal{
 	{domain.KindRefused, domain.CodeClaimMismatch, "invalid-publisher", 422, 404},
 	{domain.KindRefused, domain.CodeAlreadyUsed, "invalid-reuse-token", 422, 404},
 	{domain.KindUnavailable, domain.CodeStoreUnavailable, "store_unavailable", 503, 503},
+	{domain.KindLimited, domain.CodeRateLimited, "rate_limited", 429, 429},
+	{domain.KindUnavailable, domain.CodeOverloaded, "overloaded", 503, 503},
 	// What follows is no outcome of these exchanges, but an embedding registry's own
 	// ports may say it.
 	{domain.KindInvalid, domain.CodeInvalidScope, "invalid-payload", 422, 400},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -87,6 +88,9 @@ type setup struct {
 	Observe                              func(httpapi.Observation)
 	Logger                               *slog.Logger
 	RequestTimeout                       time.Duration
+	MaxRequests                          int
+	AddressLimit                         httpapi.RateLimiter
+	TrustedProxies                       []netip.Prefix
 	Now                                  func() time.Time
 	Rand                                 io.Reader
 }
@@ -124,6 +128,7 @@ func (s setup) api() (*httpapi.API, error) {
 		ProvidersSchema: []byte(`{"type":"object"}`),
 		Metrics:         s.Metrics, Observe: s.Observe,
 		Ready: s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
+		MaxRequests: s.MaxRequests, AddressLimit: s.AddressLimit, TrustedProxies: s.TrustedProxies, Now: s.Now,
 	})
 }
 

@@ -115,7 +115,7 @@ func clientError(err error) error {
 	case domain.KindInternal, domain.KindUnavailable:
 		return err
 	case domain.KindInvalid, domain.KindRefused, domain.KindUnauthenticated,
-		domain.KindForbidden, domain.KindNotFound, domain.KindConflict:
+		domain.KindForbidden, domain.KindNotFound, domain.KindConflict, domain.KindLimited:
 	}
 	return errors.New(domain.MessageOf(err))
 }

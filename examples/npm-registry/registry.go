@@ -247,6 +247,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError

@@ -126,6 +126,8 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError

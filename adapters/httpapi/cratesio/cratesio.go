@@ -94,6 +94,11 @@ func (d *Dialect) Owns(path string) bool {
 	return strings.HasPrefix(path, "/api/v1/trusted_publishing/")
 }
 
+// IsExchange reports whether ID tokens are exchanged there.
+func (d *Dialect) IsExchange(method, route string) bool {
+	return route == TokensPath && (method == http.MethodPut || method == http.MethodPost)
+}
+
 // WriteError is [WriteError].
 func (d *Dialect) WriteError(c echo.Context, err error) error { return WriteError(c, err) }
 
@@ -134,8 +139,8 @@ func WriteError(c echo.Context, err error) error {
 	switch status {
 	case http.StatusUnauthorized:
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter(err))
 	}
 	return c.JSON(status, struct {
 		Errors []failure `json:"errors"`
@@ -159,6 +164,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError

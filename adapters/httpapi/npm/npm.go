@@ -80,6 +80,11 @@ func New(cfg Config) (*Dialect, error) {
 // Owns reports whether a path is the dialect's.
 func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPrefix) }
 
+// IsExchange reports whether ID tokens are exchanged there.
+func (d *Dialect) IsExchange(method, route string) bool {
+	return strings.HasPrefix(route, ExchangePath) && method == http.MethodPost
+}
+
 // Register adds the endpoints to e. The handlers read the names from the URL
 // themselves: the router gives them decoded at one time and not at another.
 func (d *Dialect) Register(e *echo.Echo) {
@@ -112,8 +117,8 @@ func (d *Dialect) WriteError(c echo.Context, err error) error {
 	switch status {
 	case http.StatusUnauthorized:
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter(err))
 	}
 	message := domain.MessageOf(err)
 	return c.JSON(status, struct {
@@ -148,6 +153,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError

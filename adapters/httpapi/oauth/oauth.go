@@ -88,6 +88,11 @@ func New(cfg Config) (*Dialect, error) {
 // Owns reports whether a path is the dialect's.
 func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPrefix) }
 
+// IsExchange reports whether ID tokens are exchanged there.
+func (d *Dialect) IsExchange(method, route string) bool {
+	return route == TokenPath && method == http.MethodPost
+}
+
 // WriteError is [WriteError].
 func (d *Dialect) WriteError(c echo.Context, err error) error { return WriteError(c, err) }
 
@@ -120,8 +125,8 @@ func WriteError(c echo.Context, err error) error {
 	switch status {
 	case http.StatusUnauthorized:
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter(err))
 	}
 	return c.JSON(status, struct {
 		Error       string      `json:"error"`
@@ -150,6 +155,8 @@ func statusOf(err error) (status int, code string) {
 		return http.StatusConflict, "invalid_request"
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable, "temporarily_unavailable"
+	case domain.KindLimited:
+		return http.StatusTooManyRequests, "temporarily_unavailable"
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError, "server_error"

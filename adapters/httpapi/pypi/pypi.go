@@ -72,6 +72,11 @@ func New(cfg Config) (*Dialect, error) {
 // Owns reports whether a path is the dialect's.
 func (d *Dialect) Owns(path string) bool { return strings.HasPrefix(path, PathPrefix) }
 
+// IsExchange reports whether ID tokens are exchanged there.
+func (d *Dialect) IsExchange(method, route string) bool {
+	return (route == MintPath || route == GitHubMintPath) && method == http.MethodPost
+}
+
 // Register adds the endpoints to e.
 func (d *Dialect) Register(e *echo.Echo) {
 	e.GET(AudiencePath, d.handle(d.audience))
@@ -157,8 +162,8 @@ func (d *Dialect) WriteError(c echo.Context, err error) error {
 		return nil
 	}
 	status := statusOf(err)
-	if status == http.StatusServiceUnavailable {
-		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		c.Response().Header().Set("Retry-After", request.RetryAfter(err))
 	}
 	return c.JSON(status, struct {
 		Message string    `json:"message"`
@@ -181,6 +186,8 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError

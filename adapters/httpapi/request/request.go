@@ -7,7 +7,9 @@ package request
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -72,6 +74,17 @@ func Recovered(value any) error {
 	return fmt.Errorf("panic with a value of type %T", value)
 }
 
-// RetryAfter is the Retry-After header of every 503, in seconds: about the time
-// after which a key set is fetched again and a database has another primary.
-const RetryAfter = "5"
+// retryAfter is after how many seconds to try again where nothing better is known:
+// about the time after which a key set is fetched again and a database has another
+// primary.
+const retryAfter = 5
+
+// RetryAfter returns the Retry-After header (RFC 9110 section 10.2.3) of a 429 and a
+// 503 for err: whole seconds, at least one.
+func RetryAfter(err error) string {
+	wait := domain.RetryAfterOf(err)
+	if wait <= 0 {
+		return strconv.Itoa(retryAfter)
+	}
+	return strconv.Itoa(int(math.Ceil(wait.Seconds())))
+}

@@ -76,6 +76,11 @@ func (d *Dialect) Owns(path string) bool {
 	return strings.HasPrefix(path, "/api/v1/oidc/") || strings.HasPrefix(path, gemsPrefix)
 }
 
+// IsExchange reports whether ID tokens are exchanged there.
+func (d *Dialect) IsExchange(method, route string) bool {
+	return route == ExchangePath && method == http.MethodPost
+}
+
 // Register adds the endpoints to e.
 func (d *Dialect) Register(e *echo.Echo) {
 	e.POST(ExchangePath, d.handle(d.exchange))
@@ -105,8 +110,8 @@ func (d *Dialect) WriteError(c echo.Context, err error) error {
 	switch status {
 	case http.StatusUnauthorized:
 		c.Response().Header().Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		c.Response().Header().Set("Retry-After", request.RetryAfter)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", request.RetryAfter(err))
 	}
 	return c.JSON(status, struct {
 		Error string      `json:"error"`
@@ -137,6 +142,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case domain.KindUnavailable:
 		return http.StatusServiceUnavailable
+	case domain.KindLimited:
+		return http.StatusTooManyRequests
 	case domain.KindInternal:
 	}
 	return http.StatusInternalServerError
