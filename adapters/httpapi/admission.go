@@ -118,12 +118,21 @@ func receive(r *http.Request) {
 	if r.ContentLength == 0 || r.ContentLength > request.MaxBody {
 		return
 	}
-	content, err := io.ReadAll(io.LimitReader(r.Body, request.MaxBody+1))
+	content, err := readAhead(r)
 	rest := io.Reader(r.Body)
 	if err != nil {
 		rest = failed{err}
 	}
 	r.Body = &received{Reader: io.MultiReader(bytes.NewReader(content), rest), Closer: r.Body}
+}
+
+func readAhead(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 {
+		return io.ReadAll(io.LimitReader(r.Body, request.MaxBody+1))
+	}
+	content := make([]byte, r.ContentLength)
+	n, err := io.ReadFull(r.Body, content)
+	return content[:n], err
 }
 
 // received is a body that was read ahead.
