@@ -36,9 +36,6 @@ type Config struct {
 	// Network is the first three numbers of the loopback addresses that the cluster
 	// listens on: HAProxy on .10, the nodes on .11 to .13. Empty is 127.0.0.
 	Network string
-	// Relaxed turns synchronous_mode_strict off: a primary that has lost both standbys
-	// goes on alone.
-	Relaxed bool
 }
 
 // Cluster is a running cluster. Its methods are not safe for concurrent use.
@@ -46,7 +43,6 @@ type Cluster struct {
 	folder   string
 	network  string
 	password string
-	relaxed  bool
 
 	nodes   []*node
 	haproxy *process
@@ -75,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ha: %w", err)
 	}
-	c := &Cluster{folder: folder, network: cmp.Or(cfg.Network, "127.0.0"), password: rand.Text(), relaxed: cfg.Relaxed}
+	c := &Cluster{folder: folder, network: cmp.Or(cfg.Network, "127.0.0"), password: rand.Text()}
 	err = c.start(ctx, programs)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -181,7 +177,7 @@ func (c *Cluster) prepare(n *node, programs programs, credential *syscall.Creden
 	}
 	values := map[string]any{
 		"Name": n.Name, "Host": n.Host, "Folder": n.folder, "Etcd": strings.Join(endpoints, ","),
-		"Strict": !c.relaxed, "Binaries": programs.postgres, "Password": c.password,
+		"Binaries": programs.postgres, "Password": c.password,
 	}
 	err = render(configuration, patroniTemplate, values, credential)
 	if err != nil || credential == nil {
