@@ -54,11 +54,11 @@ func overload(ctx context.Context, s *stage, n int) error {
 	if err != nil {
 		return err
 	}
-	jwts, err := presign(ctx, s.ci, 7000*(n+1)) // More than a server of two cores does.
+	jwts, err := presign(ctx, s.ci, 10_000*(n+1)) // More than two cores do in that time.
 	if err != nil {
 		return err
 	}
-	full, err := crowd(ctx, server, jwts, fullLoad, 4*time.Second)
+	full, err := crowd(ctx, server, jwts, fullLoad, 3*time.Second)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func overload(ctx context.Context, s *stage, n int) error {
 	}
 	for range n {
 		s.faults++
-		over, err := crowd(ctx, server, jwts, fullLoad*overloadFactor, 4*time.Second)
+		over, err := crowd(ctx, server, jwts, fullLoad*overloadFactor, 3*time.Second)
 		if err != nil {
 			return err
 		}
