@@ -28,6 +28,7 @@ func TestEveryTimeOutAndLimitOfTheServerIsSet(t *testing.T) {
 	require.Positive(t, server.IdleTimeout)
 	require.Greater(t, server.WriteTimeout, server.ReadTimeout+httpapi.DefaultRequestTimeout, "an answer at the deadline can still be sent")
 	require.Positive(t, server.MaxHeaderBytes)
+	require.Less(t, httpapi.DefaultRequestTimeout, 4500*time.Millisecond, "publishing clients give up after 5 s")
 }
 
 // start serves the API on a real connection, with shorter time-outs where change

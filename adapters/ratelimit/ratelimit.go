@@ -61,13 +61,12 @@ func New(cfg Config) (*Limiter, error) {
 // returns false and how long it will be until there is one.
 func (l *Limiter) Take(key string) (wait time.Duration, ok bool) {
 	now := l.cfg.Now()
-	reservation := l.bucket(key).ReserveN(now, 1)
-	wait = reservation.DelayFrom(now)
-	if wait > 0 {
-		reservation.CancelAt(now)
-		return wait, false
+	bucket := l.bucket(key)
+	if bucket.AllowN(now, 1) {
+		return 0, true
 	}
-	return 0, true
+	missing := max(0, 1-bucket.TokensAt(now))
+	return time.Duration(missing / float64(bucket.Limit()) * float64(time.Second)), false
 }
 
 func (l *Limiter) bucket(key string) *rate.Limiter {
