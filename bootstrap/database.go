@@ -34,14 +34,15 @@ func OpenDatabase(url DatabaseURL) (*Database, error) {
 
 // instruments watch what a database does.
 type instruments struct {
-	// observeBatch is told how many calls of an operation share a statement.
+	// observeBatch is told how many calls of an operation share a statement or,
+	// on SQLite, a transaction.
 	observeBatch func(operation string, size int)
 }
 
 func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 	path, isSQLite := url.sqlitePath()
 	if isSQLite {
-		return openSQLite(path)
+		return openSQLite(path, watch)
 	}
 	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout)
 	if err != nil {
@@ -58,12 +59,13 @@ func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 	return newDatabase(patient, map[string]*sql.DB{"postgres": db}, db.PingContext, closeAll, store, migrations.Postgres)
 }
 
-func openSQLite(path string) (*Database, error) {
+func openSQLite(path string, watch instruments) (*Database, error) {
 	db, err := sqlite.Open(path)
 	if err != nil {
 		return nil, &SettingError{"DATABASE_URL", fmt.Sprintf("the SQLite database can't be opened: %v; use sqlite:PATH in a folder that can be written to", err)}
 	}
-	return newDatabase(db.Writer(), db.Pools(), db.Writer().PingContext, db.Close, sqlite.NewStore(db), migrations.SQLite)
+	store := sqlite.NewStore(db, sqlite.ObserveBatches(watch.observeBatch))
+	return newDatabase(db.Writer(), db.Pools(), db.Writer().PingContext, db.Close, store, migrations.SQLite)
 }
 
 func newDatabase(db *sql.DB, pools map[string]*sql.DB, ping func(context.Context) error, closeAll func() error, store Store, newMigrator func(*sql.DB) (*migrations.Migrator, error)) (*Database, error) {
