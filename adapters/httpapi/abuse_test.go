@@ -164,6 +164,7 @@ func TestARequestWithAnAmbiguousLengthIsRefusedAndNothingAfterItIsRead(t *testin
 		{"another transfer encoding", "Transfer-Encoding: gzip, chunked\r\n"},
 		{"a misspelt transfer encoding", "Transfer-Encoding: xchunked\r\n"},
 		{"a length and chunks that are none", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"},
+		{"a length, and chunks that end before it", "Content-Length: 200\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"},
 		{"a space before the colon", "Content-Length : 0\r\n"},
 	}
 	for _, tt := range tests {
