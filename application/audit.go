@@ -13,8 +13,10 @@ type Action string
 
 // The actions.
 const (
-	ActionExchange     Action = "exchange"
-	ActionRevoke       Action = "revoke"
+	ActionExchange Action = "exchange"
+	ActionRevoke   Action = "revoke"
+	// ActionRevokeLeaked is the revocation of a token that a secret scanner found.
+	ActionRevokeLeaked Action = "revoke_leaked"
 	ActionCreateConfig Action = "create_config"
 	ActionDeleteConfig Action = "delete_config"
 )
@@ -38,6 +40,8 @@ type Event struct {
 	Claims domain.Claims
 	// TokenHash is the SHA-256 of the access token in hex; empty when there is none.
 	TokenHash string
+	// LeakSource is the sort of place where a leaked token was found.
+	LeakSource string
 	// Packages are those that the token covers, or that of the config.
 	Packages []domain.Package
 	// Provider and ConfigID name the config, for config changes.

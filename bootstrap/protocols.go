@@ -10,12 +10,14 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/trustpub/trustpub/adapters/githubkeys"
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/httpapi/cratesio"
 	"github.com/trustpub/trustpub/adapters/httpapi/npm"
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
 	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
+	"github.com/trustpub/trustpub/adapters/httpapi/secretscanning"
 	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/providers/declared"
 	"github.com/trustpub/trustpub/application"
@@ -89,6 +91,8 @@ func npmAudience(domainName string) string {
 type dialectParams struct {
 	fx.In
 
+	Lifecycle      fx.Lifecycle
+	Logger         *slog.Logger
 	Settings       Settings
 	Verifiers      Verifiers
 	Configs        application.ConfigFinder
@@ -147,7 +151,25 @@ func newDialects(p dialectParams) ([]httpapi.Dialect, error) {
 		}
 		dialects = append(dialects, dialect)
 	}
+	if p.Settings.SecretScanningKeysURL != "" {
+		dialect, err := newSecretScanning(p)
+		if err != nil {
+			return nil, fmt.Errorf("secret scanning: %w", err)
+		}
+		dialects = append(dialects, dialect)
+	}
 	return dialects, nil
+}
+
+// newSecretScanning makes the webhook of GitHub's secret scanning, and keeps the keys
+// that it signs with fresh while the application runs.
+func newSecretScanning(p dialectParams) (*secretscanning.Dialect, error) {
+	keys, err := githubkeys.New(githubkeys.Config{URL: p.Settings.SecretScanningKeysURL, Logger: p.Logger, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	runWhileStarted(p.Lifecycle, keys.Run)
+	return secretscanning.New(secretscanning.Config{Verifier: keys, Tokens: p.Tokens})
 }
 
 func newNPM(p dialectParams) (*npm.Dialect, error) {

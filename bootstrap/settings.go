@@ -10,6 +10,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/trustpub/trustpub/adapters/githubkeys"
 	"github.com/trustpub/trustpub/adapters/oidc"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -50,6 +51,8 @@ type Settings struct {
 	PyPITokenPrefix     string `env:"TRUSTPUB_PYPI_TOKEN_PREFIX"     envDefault:"pypi_tp_"     flag:"pypi-token-prefix"     usage:"prefix of access tokens of the pypi protocol, [a-z][a-z0-9_]{1,15}_"`
 	RubyGemsAudience    string `env:"TRUSTPUB_RUBYGEMS_AUDIENCE"                               flag:"rubygems-audience"     usage:"the aud that an ID token must carry for the rubygems protocol; TRUSTPUB_AUDIENCE when not set"`
 	RubyGemsTokenPrefix string `env:"TRUSTPUB_RUBYGEMS_TOKEN_PREFIX" envDefault:"rubygems_tp_" flag:"rubygems-token-prefix" usage:"prefix of access tokens of the rubygems protocol, [a-z][a-z0-9_]{1,15}_"`
+
+	SecretScanningKeysURL string `env:"TRUSTPUB_SECRET_SCANNING_KEYS_URL" flag:"secret-scanning-keys-url" usage:"where GitHub's secret scanning publishes its public keys, https://api.github.com/meta/public_keys/secret_scanning; not set, its webhook is off"`
 
 	// Definitions are those of the providers that need no code.
 	Definitions []domain.Definition `env:"-"`
@@ -152,6 +155,8 @@ func (s Settings) validate() error {
 		return &SettingError{"TRUSTPUB_JWT_LEEWAY", fmt.Sprintf("%s is out of range; use 0s to 120s", s.JWTLeeway)}
 	case !isAPIURL(s.GitHubAPIURL):
 		return &SettingError{"TRUSTPUB_GITHUB_API_URL", withoutUserInfo(s.GitHubAPIURL) + " is not usable; use https://HOST/PATH without user info, query and trailing slash (http for loopback hosts only)"}
+	case s.SecretScanningKeysURL != "" && domain.ValidateKeySetURL(s.SecretScanningKeysURL) != nil:
+		return &SettingError{"TRUSTPUB_SECRET_SCANNING_KEYS_URL", withoutUserInfo(s.SecretScanningKeysURL) + " is not usable; use https://HOST/PATH without user info (http for loopback hosts only), for github.com " + githubkeys.DefaultURL}
 	}
 	err := s.validateLimits()
 	if err != nil {

@@ -111,6 +111,11 @@ const (
 	// CodePackageNotCovered is an active access token used for a package it does not cover.
 	CodePackageNotCovered Code = "package_not_covered"
 
+	// CodeInvalidWebhookSignature is a webhook message that nobody whose key is held has signed.
+	CodeInvalidWebhookSignature Code = "invalid_webhook_signature"
+	// CodeWebhookKeysUnavailable is a webhook's sender whose keys can't be loaded now.
+	CodeWebhookKeysUnavailable Code = "webhook_keys_unavailable"
+
 	// CodeUnauthenticated is a missing or wrong credential for an administrative endpoint.
 	CodeUnauthenticated Code = "unauthenticated"
 	// CodeForbidden is a caller who may not manage the publishers of a package.

@@ -46,6 +46,7 @@ func (a *Auditor) Record(ctx context.Context, event application.Event) {
 	optional("protocol", event.Protocol)
 	optional("actor", event.Actor)
 	optional("token_sha256", event.TokenHash)
+	optional("leak_source", event.LeakSource)
 	optional("provider", event.Provider)
 	if event.ConfigID != 0 {
 		attrs = append(attrs, slog.Int64("config_id", event.ConfigID))

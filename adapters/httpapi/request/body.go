@@ -41,6 +41,11 @@ type Body struct {
 //
 // oversize is the code of the error for a body that is too large.
 func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted ...string) (Body, error) {
+	return ReadUpTo(MaxBody, w, r, oversize, accepted...)
+}
+
+// ReadUpTo is [Read] for an endpoint whose bodies have another bound than [MaxBody].
+func ReadUpTo(most int64, w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted ...string) (Body, error) {
 	mediaType, ok := mediaTypeOf(r)
 	if !ok || !slices.Contains(accepted, mediaType) {
 		named := slices.DeleteFunc(slices.Clone(accepted), func(s string) bool { return s == Untyped })
@@ -51,7 +56,7 @@ func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted
 		return Body{}, statusError(http.StatusUnsupportedMediaType, domain.CodeMalformedRequest,
 			"The Content-Encoding is not accepted here. Send the body as it is.")
 	}
-	content, err := readAll(w, r, oversize)
+	content, err := readAll(most, w, r, oversize)
 	if err != nil {
 		return Body{}, err
 	}
@@ -62,20 +67,20 @@ func Read(w http.ResponseWriter, r *http.Request, oversize domain.Code, accepted
 // that the connection can serve another request. It refuses as [Read] does, but for
 // the type and the encoding.
 func Discard(w http.ResponseWriter, r *http.Request) error {
-	_, err := readAll(w, r, domain.CodeMalformedRequest)
+	_, err := readAll(MaxBody, w, r, domain.CodeMalformedRequest)
 	return err
 }
 
-// readAll returns a body of at most [MaxBody] bytes.
-func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]byte, error) {
-	if r.ContentLength > MaxBody {
+// readAll returns a body of at most that many bytes.
+func readAll(most int64, w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]byte, error) {
+	if r.ContentLength > most {
 		// The connection is of no more use: the body that follows is not read.
 		w.Header().Set("Connection", "close")
-		return nil, tooLarge(oversize)
+		return nil, tooLarge(most, oversize)
 	}
-	content, err := readBounded(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
+	content, err := readBounded(http.MaxBytesReader(w, r.Body, most), r.ContentLength)
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, tooLarge(oversize)
+		return nil, tooLarge(most, oversize)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, statusError(http.StatusRequestTimeout, domain.CodeMalformedRequest,
@@ -87,13 +92,14 @@ func readAll(w http.ResponseWriter, r *http.Request, oversize domain.Code) ([]by
 	return content, nil
 }
 
-func tooLarge(code domain.Code) error {
-	return statusError(http.StatusRequestEntityTooLarge, code, "The request body is larger than %d bytes.", MaxBody)
+func tooLarge(most int64, code domain.Code) error {
+	return statusError(http.StatusRequestEntityTooLarge, code, "The request body is larger than %d bytes.", most)
 }
 
-// readBounded reads a body of that length to its end; below zero is not known.
+// readBounded reads a body of that length to its end; below zero is not known. A long
+// one gets memory as it comes, and not for what its sender says is to come.
 func readBounded(body io.Reader, length int64) ([]byte, error) {
-	if length < 0 {
+	if length < 0 || length > MaxBody {
 		return io.ReadAll(body)
 	}
 	content := make([]byte, length)
@@ -126,6 +132,9 @@ func IsForm(r *http.Request) bool {
 	mediaType, ok := mediaTypeOf(r)
 	return ok && mediaType == Form
 }
+
+// Bytes returns the body as it came, which the caller does not change.
+func (b Body) Bytes() []byte { return b.content }
 
 // Object returns the members of a JSON body.
 func (b Body) Object() (Object, error) { return ParseObject(b.content) }
