@@ -258,4 +258,3 @@ func (s *KeySet) refresh(ctx context.Context) *fetch {
 	}
 	return s.start(ctx, false)
 }
-

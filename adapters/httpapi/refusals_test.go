@@ -80,6 +80,8 @@ var refusals = []refusal{
 	{domain.KindInvalid, domain.CodeUnsupportedGrantType, "invalid-payload", 422, 400},
 	{domain.KindUnauthenticated, domain.CodeInvalidToken, "invalid_token", 422, 401},
 	{domain.KindForbidden, domain.CodePackageNotCovered, "package_not_covered", 422, 403},
+	{domain.KindRefused, domain.CodeInvalidWebhookSignature, "invalid-token", 422, 404},
+	{domain.KindUnavailable, domain.CodeWebhookKeysUnavailable, "webhook_keys_unavailable", 503, 503},
 	{domain.KindUnauthenticated, domain.CodeUnauthenticated, "unauthenticated", 422, 401},
 	{domain.KindForbidden, domain.CodeForbidden, "forbidden", 422, 403},
 	{domain.KindForbidden, domain.CodeNotEnabled, "not-enabled", 422, 403},

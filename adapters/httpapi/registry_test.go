@@ -22,6 +22,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/oauth"
 	"github.com/trustpub/trustpub/adapters/httpapi/pypi"
 	"github.com/trustpub/trustpub/adapters/httpapi/rubygems"
+	"github.com/trustpub/trustpub/adapters/httpapi/secretscanning"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -80,6 +81,8 @@ type setup struct {
 	PyPIExchange                         pypi.Exchanger
 	RubyGemsExchange                     rubygems.Exchanger
 	Tokens                               oauth.Tokens
+	Leaks                                secretscanning.Revoker
+	Signatures                           secretscanning.Verifier
 	Publishers                           cratesio.Publishers
 	Audience, Issuer                     string
 	Authenticator, RegistryAuthenticator httpapi.Authenticator
@@ -123,8 +126,12 @@ func (s setup) api() (*httpapi.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	scanning, err := secretscanning.New(secretscanning.Config{Verifier: s.Signatures, Tokens: s.Leaks})
+	if err != nil {
+		return nil, err
+	}
 	return httpapi.New(httpapi.Config{
-		Dialects:        []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems},
+		Dialects:        []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems, scanning},
 		ProvidersSchema: []byte(`{"type":"object"}`),
 		Metrics:         s.Metrics, Observe: s.Observe,
 		Ready: s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
@@ -181,7 +188,7 @@ func newRegistry(tb testing.TB, change ...func(*setup)) *registry {
 	r.cfg = setup{
 		Exchange: exchangeOf("", prefix, seeded(1)), NPMExchange: exchangeOf(npm.Ecosystem, npmPrefix, seeded(3)),
 		PyPIExchange: exchangeOf(pypi.Ecosystem, pypiPrefix, seeded(4)), RubyGemsExchange: exchangeOf(rubygems.Ecosystem, gemPrefix, seeded(5)),
-		Tokens: tokens, Publishers: publishers,
+		Tokens: tokens, Publishers: publishers, Leaks: tokens, Signatures: signatures{},
 		Audience: "crates.io", Issuer: "https://crates.io",
 		Authenticator: admin, RegistryAuthenticator: caller,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
