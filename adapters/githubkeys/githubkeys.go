@@ -114,7 +114,7 @@ func New(cfg Config) (*KeySet, error) {
 func (s *KeySet) Verify(ctx context.Context, keyID, signature string, message []byte) error {
 	decoded, err := base64.StdEncoding.Strict().DecodeString(signature)
 	if err != nil {
-		return refuse("The signature is not in base64 as RFC 4648 section 4 has it, on one line.")
+		return refuse("The signature is not in base64 as RFC 4648 section 4 has it.")
 	}
 	key, err := s.key(ctx, keyID)
 	if err != nil {
