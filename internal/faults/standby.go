@@ -198,10 +198,20 @@ func (s *stage) failOver(ctx context.Context, b *standby) error {
 	s.client.end()
 	s.client.stop = nil
 	b.thaw()
-	var promoted bool
-	err = b.query(ctx, `select pg_promote()`, &promoted)
-	if err != nil || !promoted {
+	// Waiting in the statement itself could hold up what it waits for.
+	var asked bool
+	err = b.query(ctx, `select pg_promote(false)`, &asked)
+	if err != nil {
 		return fmt.Errorf("promote the standby: %w", err)
+	}
+	db, err := openDatabase(b.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	err = awaitTrue(ctx, db, `select not pg_is_in_recovery()`)
+	if err != nil {
+		return fmt.Errorf("await the standby's promotion: %w", err)
 	}
 	s.auditURL = b.url
 	s.tell("the primary was then lost, and the standby audited")
