@@ -25,6 +25,9 @@ const (
 	unknownKeyCoolDown = time.Minute
 	// failureCoolDown is the pause after a failed fetch.
 	failureCoolDown = 5 * time.Second
+	// maxWaiting is how many calls may wait for a fetch. Whoever makes a key ID up waits
+	// for an issuer that hangs, without a valid signature, and must not fill the server.
+	maxWaiting = 64
 	// maxAge is for how long a key set serves while its issuer can't be reached.
 	maxAge = 24 * time.Hour
 )
@@ -60,6 +63,9 @@ type RemoteKeySet struct {
 	held atomic.Pointer[heldKeys]
 
 	fetched, failed atomic.Uint64
+
+	// waiting is how many calls wait for a fetch.
+	waiting atomic.Int64
 
 	// mu guards what follows, and is never held during a fetch.
 	mu sync.Mutex
@@ -118,16 +124,29 @@ func (s *RemoteKeySet) Key(ctx context.Context, keyID string) (crypto.PublicKey,
 	if f == nil {
 		return nil, s.missing(keyID, usable, errors.New("the last fetch failed moments ago"))
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return nil, keysUnavailable(ctx.Err())
+	err := s.wait(ctx, f)
+	if err != nil {
+		return nil, keysUnavailable(err)
 	}
 	key, usable = s.lookUp(keyID)
 	if key != nil {
 		return key, nil
 	}
 	return nil, s.missing(keyID, usable, f.err)
+}
+
+// wait waits for the end of a fetch, if not too many do so already.
+func (s *RemoteKeySet) wait(ctx context.Context, f *fetch) error {
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		return errors.New("too many requests wait for the fetch")
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lookUp returns the key if it is held, and whether the copy that is held may be

@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/adapters/oidc"
@@ -219,6 +222,37 @@ func TestAFetchOutlivesTheRequestThatCausedIt(t *testing.T) {
 		requireKey(t, keys, ci.KeyID())
 		require.Equal(t, 2*time.Second, time.Since(begin), "the fetch went on meanwhile")
 		require.Equal(t, 1, ci.Requests(issuer.KeySet), "and is the only one")
+	})
+}
+
+func TestMadeUpKeyIDsDoNotPileUpBehindAnIssuerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ci, keys := bubbleIssuer(t, 0.5)
+		requireKey(t, keys, ci.KeyID())
+		ci.SetFault(issuer.KeySet, hang)
+		begin := time.Now()
+		var atOnce, late atomic.Int64
+		var calls sync.WaitGroup
+		for i := range 1000 {
+			calls.Go(func() {
+				_, err := keys.Key(t.Context(), "made-up-"+strconv.Itoa(i))
+				if time.Since(begin) == 0 {
+					atOnce.Add(1)
+					assert.Equal(t, domain.CodeKeysUnavailable, domain.CodeOf(err), "it may be a new one")
+					return
+				}
+				late.Add(1)
+			})
+		}
+		calls.Wait()
+		require.EqualValues(t, 64, late.Load())
+		require.EqualValues(t, 1000-64, atOnce.Load())
+
+		time.Sleep(time.Minute)
+		ci.SetFault(issuer.KeySet, healthy)
+		requireKey(t, keys, ci.KeyID())
+		_, err := keys.Key(t.Context(), "made-up")
+		require.Equal(t, domain.CodeUnknownKey, domain.CodeOf(err), "none of them waits any more")
 	})
 }
 
