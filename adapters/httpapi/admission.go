@@ -59,7 +59,7 @@ func (a *API) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		err := a.admission.check(c, dialect)
 		if err == nil {
-			receive(c.Request())
+			receive(c.Request(), maxBodyOf(dialect))
 			err = a.admission.enter()
 		}
 		if err != nil {
@@ -114,11 +114,11 @@ func (a *admission) tell(c echo.Context, err error) {
 // receive reads the body of r ahead, at most as far as a handler will read it. The
 // handler finds it, and what went wrong, as if it had not been read. A body that is
 // announced as too large is not asked for.
-func receive(r *http.Request) {
-	if r.ContentLength == 0 || r.ContentLength > request.MaxBody {
+func receive(r *http.Request, most int64) {
+	if r.ContentLength == 0 || r.ContentLength > most {
 		return
 	}
-	content, err := readAhead(r)
+	content, err := readAhead(r, most)
 	rest := io.Reader(r.Body)
 	if err != nil {
 		rest = failed{err}
@@ -126,9 +126,19 @@ func receive(r *http.Request) {
 	r.Body = &received{Reader: io.MultiReader(bytes.NewReader(content), rest), Closer: r.Body}
 }
 
-func readAhead(r *http.Request) ([]byte, error) {
-	if r.ContentLength < 0 {
-		return io.ReadAll(io.LimitReader(r.Body, request.MaxBody+1))
+// maxBodyOf returns the most bytes that the bodies of a dialect may have.
+func maxBodyOf(dialect Dialect) int64 {
+	if d, ok := dialect.(interface{ MaxBody() int64 }); ok {
+		return d.MaxBody()
+	}
+	return request.MaxBody
+}
+
+// readAhead reads a body. A long one gets memory as it comes, and not for what its
+// sender says is to come.
+func readAhead(r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > request.MaxBody {
+		return io.ReadAll(io.LimitReader(r.Body, most+1))
 	}
 	content := make([]byte, r.ContentLength)
 	n, err := io.ReadFull(r.Body, content)

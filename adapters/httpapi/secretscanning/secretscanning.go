@@ -83,6 +83,9 @@ func (d *Dialect) Owns(path string) bool { return path == VerifyPath }
 // IsExchange reports that ID tokens are exchanged nowhere here.
 func (d *Dialect) IsExchange(string, string) bool { return false }
 
+// MaxBody returns the most bytes that a message may have.
+func (d *Dialect) MaxBody() int64 { return MaxBody }
+
 // Register adds the endpoint to e.
 func (d *Dialect) Register(e *echo.Echo) { e.POST(VerifyPath, cratesio.Handle(d.verify)) }
 
