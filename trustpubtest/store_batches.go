@@ -11,16 +11,19 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
+// calls is how many exchanges are made at once.
+const calls = 64
+
 // exchanges are calls of SaveToken to be made at once, which a store may do together.
 type exchanges struct {
 	claims []domain.Claims
 	tokens []domain.AccessToken
 }
 
-func newExchanges(t *testing.T, n int, config domain.Config) exchanges {
+func newExchanges(t *testing.T, config domain.Config) exchanges {
 	t.Helper()
 	var e exchanges
-	for range n {
+	for range calls {
 		claims := NewClaims(t)
 		e.claims, e.tokens = append(e.claims, claims), append(e.tokens, NewToken(claims, config))
 	}
@@ -45,8 +48,8 @@ func (e exchanges) requireSaved(t *testing.T, s Store, i int, err error) {
 }
 
 func testReplaysAtOnce(t *testing.T, stores ...Store) {
-	const calls, perJTI = 64, 4
-	e := newExchanges(t, calls, create(t, stores[0], inPackage("replays")))
+	const perJTI = 4
+	e := newExchanges(t, create(t, stores[0], inPackage("replays")))
 	// Of each 16 calls the first 4 share a jti.
 	shared := func(i int) bool { return i%16 < perJTI }
 	for i := range calls {
@@ -70,9 +73,8 @@ func testReplaysAtOnce(t *testing.T, stores ...Store) {
 }
 
 func testOldReplaysAtOnce(t *testing.T, stores ...Store) {
-	const calls = 64
 	config := create(t, stores[0], inPackage("old"))
-	e := newExchanges(t, calls, config)
+	e := newExchanges(t, config)
 	for i := 0; i < calls; i += 3 {
 		save(t, stores[0], e.claims[i], config)
 	}
@@ -88,9 +90,9 @@ func testOldReplaysAtOnce(t *testing.T, stores ...Store) {
 }
 
 func testFaultAmongMany(t *testing.T, stores ...Store) {
-	const calls, bad = 64, 40
+	const bad = 40
 	config := create(t, stores[0], inPackage("fault"))
-	e := newExchanges(t, calls, config)
+	e := newExchanges(t, config)
 	taken := save(t, stores[0], NewClaims(t), config)
 	e.tokens[bad].Hash = taken.Hash
 
@@ -106,8 +108,7 @@ func testFaultAmongMany(t *testing.T, stores ...Store) {
 }
 
 func testCancelledAmongMany(t *testing.T, stores ...Store) {
-	const calls = 64
-	e := newExchanges(t, calls, create(t, stores[0], inPackage("cancelled")))
+	e := newExchanges(t, create(t, stores[0], inPackage("cancelled")))
 
 	errs := race(calls, stores, func(i int, s Store) error {
 		ctx := t.Context()
@@ -133,9 +134,8 @@ func testCancelledAmongMany(t *testing.T, stores ...Store) {
 }
 
 func testPinsAmongMany(t *testing.T, stores ...Store) {
-	const calls = 64
 	config := create(t, stores[0], inPackage("pins"))
-	e := newExchanges(t, calls, config)
+	e := newExchanges(t, config)
 	id := func(i int) map[string]string { return map[string]string{"repository_id": strconv.Itoa(i + 1)} }
 
 	errs := race(calls, stores, func(i int, s Store) error {
