@@ -126,6 +126,9 @@ func TestABodyThatIsStillComingTakesNobodysPlace(t *testing.T) {
 		conn := dial(t, address)
 		_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", tokensPath)
 		require.NoError(t, err)
+		conn = dial(t, address)
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nGithub-Public-Key-Identifier: key\r\nGithub-Public-Key-Signature: signed\r\nContent-Length: 1000000\r\n\r\n[", scanningPath)
+		require.NoError(t, err)
 	}
 	response, err := http.Get("http://" + address + "/_/oidc/audience") //nolint:noctx // The address is ours.
 	require.NoError(t, err)
