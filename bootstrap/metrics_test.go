@@ -43,7 +43,7 @@ func TestAServerCountsWhatItDoes(t *testing.T) {
 			for _, line := range []string{
 				`trustpub_exchanges_total{code="ok",protocol="cratesio",provider="github"} 1`,
 				`trustpub_exchanges_total{code="already_used",protocol="cratesio",provider="github"} 1`,
-				`trustpub_revocations_total{code="ok"} 1`,
+				`trustpub_revocations_total{action="revoke",code="ok"} 1`,
 				`trustpub_config_changes_total{action="create_config",code="ok"} 1`,
 				`trustpub_http_request_duration_seconds_count{method="PUT",route="` + tokensPath + `",status="200"} 1`,
 				`trustpub_key_set_fetches_total{issuer="` + ci.URL() + `",outcome="success"} 1`,

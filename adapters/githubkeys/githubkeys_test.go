@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,7 +161,7 @@ func TestOnlyTheSignatureOfACurrentKeyOverTheVeryMessageIsAccepted(t *testing.T)
 		{"an empty signature", "key", "", message},
 		{"a signature that is not in base64", "key", "!" + good, message},
 		{"a signature in base64 for URLs", "key", base64.RawURLEncoding.EncodeToString(der), message},
-		{"something after the signature", "key", base64.StdEncoding.EncodeToString(append(der[:len(der):len(der)], 0)), message},
+		{"something after the signature", "key", base64.StdEncoding.EncodeToString(append(slices.Clip(der), 0)), message},
 		{"a signature that is cut off", "key", base64.StdEncoding.EncodeToString(der[:len(der)-1]), message},
 		{"a signature of zeros", "key", base64.StdEncoding.EncodeToString([]byte{0x30, 6, 2, 1, 0, 2, 1, 0}), message},
 		{"the signature of another message", "key", sign(t, key, "[]"), message},
@@ -309,14 +310,15 @@ func TestAFetchThatHangsHoldsUpNoKnownKeyAndOutlivesTheRequestThatCausedIt(t *te
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- keys.Verify(ctx, "next", sign(t, next, message), []byte(message)) }()
+	signature := sign(t, next, message)
+	go func() { ended <- keys.Verify(ctx, "next", signature, []byte(message)) }()
 	<-begun
 	require.NoError(t, keys.Verify(t.Context(), "key", sign(t, key, message), []byte(message)))
 	cancel()
 	requireUnavailable(t, <-ended)
 
 	waiting := make(chan error, 1)
-	go func() { waiting <- keys.Verify(t.Context(), "next", sign(t, next, message), []byte(message)) }()
+	go func() { waiting <- keys.Verify(t.Context(), "next", signature, []byte(message)) }()
 	close(release)
 
 	require.NoError(t, <-waiting)
@@ -357,8 +359,11 @@ func TestAKeySetNeedsASafeURLALoggerAndAClock(t *testing.T) {
 	t.Parallel()
 	logger := slog.New(slog.DiscardHandler)
 	for _, cfg := range []githubkeys.Config{
-		{}, {URL: githubkeys.DefaultURL, Logger: logger}, {URL: githubkeys.DefaultURL, Now: time.Now},
-		{Logger: logger, Now: time.Now}, {URL: "http://api.example/keys", Logger: logger, Now: time.Now},
+		{},
+		{URL: githubkeys.DefaultURL, Logger: logger},
+		{URL: githubkeys.DefaultURL, Now: time.Now},
+		{Logger: logger, Now: time.Now},
+		{URL: "http://api.example/keys", Logger: logger, Now: time.Now},
 		{URL: "https://u:p@api.example/keys", Logger: logger, Now: time.Now},
 	} {
 		_, err := githubkeys.New(cfg)

@@ -89,8 +89,10 @@ func TestOnlyGitHubsWordsForASourceAreTakenOver(t *testing.T) {
 
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, []application.Leak{
-		{AccessToken: "a", Source: "gist_content"}, {AccessToken: "b", Source: "unknown"},
-		{AccessToken: "c", Source: "unknown"}, {AccessToken: "d", Source: "unknown"},
+		{AccessToken: "a", Source: "gist_content"},
+		{AccessToken: "b", Source: "unknown"},
+		{AccessToken: "c", Source: "unknown"},
+		{AccessToken: "d", Source: "unknown"},
 	}, keeper.told)
 }
 

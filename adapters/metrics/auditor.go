@@ -35,8 +35,8 @@ func (m *Metrics) count(event application.Event) {
 	case application.ActionExchange:
 		m.exchanges.WithLabelValues(orUnknown(event.Claims.Provider()), orUnknown(event.Protocol), code).Inc()
 		m.exchangeDuration.WithLabelValues(orUnknown(event.Protocol)).Observe(event.Duration.Seconds())
-	case application.ActionRevoke:
-		m.revocations.WithLabelValues(code).Inc()
+	case application.ActionRevoke, application.ActionRevokeLeaked:
+		m.revocations.WithLabelValues(string(event.Action), code).Inc()
 	case application.ActionCreateConfig, application.ActionDeleteConfig:
 		m.configChanges.WithLabelValues(string(event.Action), code).Inc()
 	}

@@ -59,7 +59,7 @@ func New(cfg Config) (*Metrics, error) {
 			"Exchanges by the provider of the ID token (unknown until it is verified), wire protocol and result code (ok: a token was minted).", "provider", "protocol", "code"),
 		exchangeDuration: histogram("exchange_duration_seconds",
 			"How long exchanges took, from the ID token to the access token or the refusal, without HTTP.", latencies, "protocol"),
-		revocations: counter("revocations_total", "Revocations of access tokens by result code.", "code"),
+		revocations: counter("revocations_total", "Revocations of access tokens by action (revoke: asked for by who holds the token; revoke_leaked: found in public) and result code.", "action", "code"),
 		configChanges: counter("config_changes_total",
 			"Publisher configs created and deleted, or not, by action and result code.", "action", "code"),
 		requestDuration: histogram("http_request_duration_seconds",
@@ -75,7 +75,11 @@ func New(cfg Config) (*Metrics, error) {
 			Buckets: []float64{.01, .1, 1, 10, 60},
 		}),
 	}
-	return m, m.register(cfg.Runtime)
+	err := m.register(cfg.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *Metrics) register(runtime bool) error {

@@ -61,8 +61,9 @@ func TestEveryEventIsCountedOnceAndReachesTheHostsAuditor(t *testing.T) {
 		{"a fault that has no code", application.Event{Action: application.ActionExchange, Protocol: "pypi", Err: errors.New("10.0.0.1 is odd")}, `trustpub_exchanges_total{code="internal_error",protocol="pypi",provider="unknown"} 1`},
 		{"an exchange without HTTP", application.Event{Action: application.ActionExchange, Claims: claims}, `trustpub_exchanges_total{code="ok",protocol="unknown",provider="github"} 1`},
 		{"how long an exchange took", application.Event{Action: application.ActionExchange, Protocol: "npm", Duration: 250 * time.Millisecond}, `trustpub_exchange_duration_seconds_sum{protocol="npm"} 0.25`},
-		{"a revocation", application.Event{Action: application.ActionRevoke}, `trustpub_revocations_total{code="ok"} 1`},
-		{"a revocation that failed", application.Event{Action: application.ActionRevoke, Err: down}, `trustpub_revocations_total{code="store_unavailable"} 1`},
+		{"a revocation", application.Event{Action: application.ActionRevoke}, `trustpub_revocations_total{action="revoke",code="ok"} 1`},
+		{"a revocation of what was found in public", application.Event{Action: application.ActionRevokeLeaked}, `trustpub_revocations_total{action="revoke_leaked",code="ok"} 1`},
+		{"a revocation that failed", application.Event{Action: application.ActionRevoke, Err: down}, `trustpub_revocations_total{action="revoke",code="store_unavailable"} 1`},
 		{"a config that was created", application.Event{Action: application.ActionCreateConfig}, `trustpub_config_changes_total{action="create_config",code="ok"} 1`},
 		{"a config that was not deleted", application.Event{Action: application.ActionDeleteConfig, Err: &domain.Error{Kind: domain.KindNotFound, Code: domain.CodeNotFound, Message: "There is none."}}, `trustpub_config_changes_total{action="delete_config",code="not_found"} 1`},
 	}

@@ -2,7 +2,7 @@ package ratelimit_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -141,7 +141,7 @@ func TestAnIssuerHasNoMoreGoodIDTokensThanItsBucketHolds(t *testing.T) {
 			require.Equal(t, "https://a.example", claims.Issuer())
 			continue
 		}
-		require.Equal(t, domain.KindLimited, domain.KindOf(err), fmt.Sprint(i))
+		require.Equal(t, domain.KindLimited, domain.KindOf(err), strconv.Itoa(i))
 		require.Equal(t, domain.CodeRateLimited, domain.CodeOf(err))
 		require.InDelta(t, 30*time.Second, domain.RetryAfterOf(err), float64(time.Millisecond))
 		require.Zero(t, claims, "nobody acts on claims that were turned away")
