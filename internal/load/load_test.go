@@ -166,3 +166,18 @@ func TestPortsAreFree(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 }
+
+func TestRatiosCompareWhatHasTheSameConnections(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, writeRatios(&out, options{baseline: true, connections: []int{1, 8}}, []result{
+		{what: rowTrustpub, connections: 8, perSecond: 900, p50: 30, server: 400, database: 200},
+		{what: rowPgbench, connections: 1, perSecond: 1, p50: 1},
+		{what: rowPgbench, connections: 8, perSecond: 1000, p50: 20},
+		{what: rowRS256, connections: 8, server: 100},
+		{what: rowEcho, connections: 8, server: 50},
+	}))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Len(t, lines, 3)
+	require.Equal(t, []string{"1", "0.00", "0.00", "-", "-", "-"}, strings.Fields(lines[1]))
+	require.Equal(t, []string{"8", "0.90", "1.50", "4.00", "6.00", "8.00"}, strings.Fields(lines[2]))
+}
