@@ -30,7 +30,18 @@ func foldASCII(s string) string {
 // hasControl reports whether s holds a control character or is no UTF-8, either
 // of which has no place in a name, a log line or a database.
 func hasControl(s string) bool {
-	return !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl)
+	return !isPlain(s) && (!utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl))
+}
+
+// isPlain reports whether s has printable ASCII characters alone, as nearly all claims
+// do. It spares them the tables of Unicode.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // onlyASCII reports whether s is not empty and each byte of it is an ASCII
