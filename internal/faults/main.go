@@ -55,7 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(scenarios(), func(s scenario) bool { return !matches(s.name, *only) })
+	chosen := slices.DeleteFunc(scenarios(), func(s scenario) bool {
+		return !matches(s.name, *only) || s.byHand && !*long && *only == ""
+	})
 	if len(chosen) == 0 {
 		return fmt.Errorf("-run %q: there is no such scenario; -list shows all", *only)
 	}

@@ -54,7 +54,7 @@ func overload(ctx context.Context, s *stage, n int) error {
 	if err != nil {
 		return err
 	}
-	jwts, err := presign(ctx, s.ci, 10_000*(n+1)) // More than two cores do in that time.
+	jwts, err := presign(ctx, s.ci, 40_000*(n+1)) // More than two cores do in that time.
 	if err != nil {
 		return err
 	}
