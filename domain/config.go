@@ -145,12 +145,17 @@ func (c config) matchSource(claims Claims, expected string) *Mismatch {
 
 // matchPins checks the immutable IDs that the config is pinned to.
 func (c config) matchPins(claims Claims) *Mismatch {
-	for _, name := range slices.Sorted(maps.Keys(c.common.Pinned)) {
-		if got, want := claims.workload.IDs[name], c.common.Pinned[name]; got != want {
-			return &Mismatch{Rule: RulePinnedID, Got: name + " " + quote(got), Expected: quote(want)}
+	var differ []string
+	for name, want := range c.common.Pinned {
+		if claims.workload.IDs[name] != want {
+			differ = append(differ, name)
 		}
 	}
-	return nil
+	if len(differ) == 0 {
+		return nil
+	}
+	name := slices.Min(differ) // So that one workload is always told the same.
+	return &Mismatch{Rule: RulePinnedID, Got: name + " " + quote(claims.workload.IDs[name]), Expected: quote(c.common.Pinned[name])}
 }
 
 // identity joins values into a text that no other values give.

@@ -27,33 +27,34 @@ type WorkflowRef struct {
 // first slash after the directory is the one in "@refs/". A REF without any slash
 // must be a commit hash, which holds no "@".
 func ParseWorkflowRef(s string) (WorkflowRef, error) {
-	malformed := Invalid(CodeInvalidClaim,
-		"The workflow reference %s is not of the form OWNER/NAME/.github/workflows/FILE@REF.", quote(s))
-
 	owner, rest, _ := strings.Cut(s, "/")
 	name, rest, _ := strings.Cut(rest, "/")
 	repository, err := NewRepository(owner, name)
 	if err != nil {
-		return WorkflowRef{}, malformed
+		return WorkflowRef{}, malformedWorkflowRef(s)
 	}
 	rest, inWorkflows := strings.CutPrefix(rest, ".github/workflows/")
 	if !inWorkflows || hasControl(rest) {
-		return WorkflowRef{}, malformed
+		return WorkflowRef{}, malformedWorkflowRef(s)
 	}
 
 	head, _, hasSlash := strings.Cut(rest, "/")
 	at := strings.LastIndexByte(head, '@')
 	if at < 0 {
-		return WorkflowRef{}, malformed
+		return WorkflowRef{}, malformedWorkflowRef(s)
 	}
 	file, ref := rest[:at], rest[at+1:]
 	if hasSlash && (!strings.HasPrefix(ref, "refs/") || ref == "refs/") || !hasSlash && !isCommitHash(ref) {
-		return WorkflowRef{}, malformed
+		return WorkflowRef{}, malformedWorkflowRef(s)
 	}
 	if !validWorkflowFile(file) {
-		return WorkflowRef{}, malformed
+		return WorkflowRef{}, malformedWorkflowRef(s)
 	}
 	return WorkflowRef{Repository: repository, File: file, Ref: ref}, nil
+}
+
+func malformedWorkflowRef(s string) error {
+	return Invalid(CodeInvalidClaim, "The workflow reference %s is not of the form OWNER/NAME/.github/workflows/FILE@REF.", quote(s))
 }
 
 // isCommitHash reports whether s is a full SHA-1 or SHA-256 in lower-case hex.
