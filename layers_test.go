@@ -36,7 +36,7 @@ var layers = map[string][]string{
 
 // formats are folders below adapters that every adapter may import, because they
 // implement no port. They import nothing of the module themselves.
-var formats = []string{"adapters/groupcommit", "adapters/strictjson"}
+var formats = []string{"adapters/groupcommit", "adapters/remotekeys", "adapters/strictjson"}
 
 // confined are packages that only the production code of some folders may import.
 var confined = []struct {

@@ -8,29 +8,21 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"strings"
-	"time"
 
+	"github.com/trustpub/trustpub/adapters/remotekeys"
 	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
-const (
-	// requestTimeout bounds the request, reading the answer included.
-	requestTimeout = 5 * time.Second
-	// maxDocument bounds the answer; GitHub's has about 1 KiB.
-	maxDocument = 256 << 10
-	// maxHeader bounds the header of the answer.
-	maxHeader = 64 << 10
-)
+// maxDocument bounds the answer in bytes; GitHub's has about 1 KiB.
+const maxDocument = 256 << 10
 
 // fetcher fetches the keys.
 type fetcher struct {
 	url    string
-	client *http.Client
+	client *remotekeys.Client
 	logger *slog.Logger
 }
 
@@ -39,62 +31,21 @@ func newFetcher(cfg Config) (*fetcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("githubkeys: %w", err)
 	}
-	transport := cfg.Transport
-	if transport == nil {
-		own, ok := http.DefaultTransport.(*http.Transport) //nolint:forbidigo // Its settings are copied, and it is not used.
-		if !ok {
-			return nil, errors.New("githubkeys: http.DefaultTransport was replaced; set Transport")
-		}
-		own = own.Clone()
-		own.DisableKeepAlives = true
-		own.MaxResponseHeaderBytes = maxHeader
-		transport = own
+	client, err := remotekeys.NewClient(cfg.Transport)
+	if err != nil {
+		return nil, fmt.Errorf("githubkeys: %w", err)
 	}
-	return &fetcher{
-		url: cfg.URL,
-		client: &http.Client{
-			Transport: transport,
-			Timeout:   requestTimeout,
-			// A redirect could lead to a host that the operator did not name.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		logger: cfg.Logger,
-	}, nil
+	return &fetcher{url: cfg.URL, client: client, logger: cfg.Logger}, nil
 }
 
 // fetch returns the usable keys that are current, by their IDs. None is no error where
 // GitHub says of its keys that they are not current.
 func (f *fetcher) fetch(ctx context.Context) (map[string]*ecdsa.PublicKey, error) {
-	document, err := f.get(ctx)
+	document, err := f.client.Get(ctx, f.url, "application/vnd.github+json, application/json", maxDocument)
 	if err != nil {
 		return nil, err
 	}
 	return f.parse(ctx, document)
-}
-
-func (f *fetcher) get(ctx context.Context) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
-	}
-	request.Header.Set("Accept", "application/vnd.github+json, application/json")
-	request.Header.Set("User-Agent", "trustpub")
-	response, err := f.client.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the keys: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer has status %d", response.StatusCode)
-	}
-	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
-	}
-	if len(document) > maxDocument {
-		return nil, errors.New("the answer is larger than 256 KiB")
-	}
-	return document, nil
 }
 
 // parse reads {"public_keys":[{"key_identifier":"…","key":"a PEM block","is_current":true}]}.
