@@ -60,7 +60,7 @@ func breakCluster(ctx context.Context, s *stage, n int, urlOf func(*ha.Cluster) 
 	if err != nil {
 		return err
 	}
-	process := s.servers[0].process.Pid
+	process := s.servers[0].process.PID()
 	s.client.begin(ctx)
 	for _, fault := range clusterFaults()[:n] {
 		time.Sleep(time.Second)
@@ -69,7 +69,7 @@ func breakCluster(ctx context.Context, s *stage, n int, urlOf func(*ha.Cluster) 
 			return fmt.Errorf("%s: %w", fault.name, err)
 		}
 	}
-	if !s.servers[0].running() || s.servers[0].process.Pid != process {
+	if !s.servers[0].running() || s.servers[0].process.PID() != process {
 		s.violate("the server ended")
 	}
 	return s.finish()

@@ -23,6 +23,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/trustpub/trustpub/internal/program"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
 )
 
@@ -100,7 +101,7 @@ type verdict struct {
 }
 
 func play(ctx context.Context, chosen []scenario, long bool, folder string, out io.Writer) error {
-	program, err := buildProgram(ctx, folder)
+	path, err := program.Build(ctx, folder)
 	if err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func play(ctx context.Context, chosen []scenario, long bool, folder string, out 
 	for _, s := range chosen {
 		begin := time.Now()
 		fmt.Fprintf(out, "== %s: %s\n", s.name, s.shows)
-		v := playOne(ctx, s, s.count(long), filepath.Join(folder, s.name), program, out)
+		v := playOne(ctx, s, s.count(long), filepath.Join(folder, s.name), path, out)
 		for _, note := range v.notes {
 			fmt.Fprintf(out, "   %s\n", note)
 		}
@@ -132,7 +133,7 @@ func play(ctx context.Context, chosen []scenario, long bool, folder string, out 
 
 // playOne plays a scenario. What keeps it from being played counts as a violation: it
 // has shown nothing.
-func playOne(ctx context.Context, s scenario, n int, folder, program string, out io.Writer) verdict {
+func playOne(ctx context.Context, s scenario, n int, folder, path string, out io.Writer) verdict {
 	v := verdict{scenario: s.name}
 	err := func() error {
 		err := os.Mkdir(folder, 0o755) // PostgreSQL runs as another user.
@@ -144,7 +145,7 @@ func playOne(ctx context.Context, s scenario, n int, folder, program string, out
 			return err
 		}
 		defer func() { _ = ci.Close() }()
-		stage, err := newStage(folder, program, ci, out)
+		stage, err := newStage(folder, path, ci, out)
 		if err != nil {
 			return err
 		}

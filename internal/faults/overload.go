@@ -38,15 +38,7 @@ func overload(ctx context.Context, s *stage, n int) error {
 	if err != nil {
 		return err
 	}
-	server, err := s.newServer(ctx)
-	if err != nil {
-		return err
-	}
-	err = server.start()
-	if err != nil {
-		return err
-	}
-	_, err = server.awaitReady(ctx, 30*time.Second)
+	server, err := s.startServer(ctx)
 	if err != nil {
 		return err
 	}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/trustpub/trustpub/internal/program"
 )
 
 // server is one process of trustpub, which can be ended and started again at the same
@@ -22,66 +21,32 @@ type server struct {
 	program string
 	address string
 	env     []string
-	log     string // Standard error of all its lives, one after the other.
-	process *os.Process
-	exited  chan struct{}
+	log     string           // Standard error of all its lives, one after the other.
+	process *program.Process // nil before the first start.
 }
 
 func (s *server) url() string { return "http://" + s.address }
 
-// start starts the process and waits for nothing. The kernel ends it when this process
-// dies. That signal is bound to the thread that started it, which is therefore kept.
+// start starts the process and waits for nothing. It ends with this process at the
+// latest.
 func (s *server) start() error {
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		command := exec.Command(s.program, "serve")
-		command.Env = s.env
-		command.Stderr = log
-		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		err := command.Start()
-		if err == nil {
-			s.process = command.Process
-		}
-		started <- err
-		if err == nil {
-			_ = command.Wait() // How it ends does not matter, only that it has.
-		}
-		_ = log.Close()
-		close(exited)
-	}()
-	err = <-started
-	if err != nil {
-		return fmt.Errorf("start trustpub: %w", err)
-	}
-	s.exited = exited
-	return nil
+	defer func() { _ = log.Close() }() // The server has its own.
+	command := exec.Command(s.program, "serve")
+	command.Env = s.env
+	command.Stderr = log
+	s.process, err = program.Start(command, syscall.SIGKILL)
+	return err
 }
 
 // running reports whether the process has not ended.
-func (s *server) running() bool {
-	if s.exited == nil {
-		return false
-	}
-	select {
-	case <-s.exited:
-		return false
-	default:
-		return true
-	}
-}
+func (s *server) running() bool { return s.process.Running() }
 
-// kill ends the process with SIGKILL.
-func (s *server) kill() {
-	if s.running() {
-		_ = s.process.Kill()
-		<-s.exited
-	}
-}
+// kill ends the process with SIGKILL, if it runs.
+func (s *server) kill() { _ = s.process.Kill() }
 
 // terminate ends the process as a service manager does, and returns how long that
 // took. It fails when the process does not end.
@@ -90,17 +55,10 @@ func (s *server) terminate() (time.Duration, error) {
 		return 0, errors.New("the server had ended by itself")
 	}
 	begin := time.Now()
-	err := s.process.Signal(syscall.SIGTERM)
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case <-s.exited:
-		return time.Since(begin), nil
-	case <-time.After(30 * time.Second):
-		s.kill()
+	if !s.process.Stop(syscall.SIGTERM, 30*time.Second) {
 		return 0, errors.New("the server did not end within 30 s of SIGTERM")
 	}
+	return time.Since(begin), nil
 }
 
 // awaitReady returns how long it took until /readyz answered 200. It fails when the
@@ -117,7 +75,7 @@ func (s *server) awaitReady(ctx context.Context, atMost time.Duration) (time.Dur
 		select {
 		case <-ctx.Done():
 			return 0, fmt.Errorf("the server at %s is not ready after %s", s.address, atMost)
-		case <-s.exited:
+		case <-s.process.Exited():
 			return 0, fmt.Errorf("the server at %s ended: %s", s.address, s.lastWords())
 		case <-time.After(5 * time.Millisecond):
 		}
@@ -149,7 +107,7 @@ func (s *server) lastWords() string {
 
 // memory returns the resident memory of the process in MiB.
 func (s *server) memory() (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.PID()))
 	if err != nil {
 		return 0, err
 	}
@@ -163,26 +121,6 @@ func (s *server) memory() (float64, error) {
 
 // descriptors returns how many files and connections the process has open.
 func (s *server) descriptors() (int, error) {
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.process.Pid))
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.process.PID()))
 	return len(open), err
-}
-
-// buildProgram builds the program under test into folder.
-func buildProgram(ctx context.Context, folder string) (string, error) {
-	program := filepath.Join(folder, "trustpub")
-	output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/trustpub/trustpub/cmd/trustpub").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build trustpub: %w: %s", err, output)
-	}
-	return program, nil
-}
-
-// freeAddress returns an address of this machine on which nobody listens.
-func freeAddress(ctx context.Context) (string, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

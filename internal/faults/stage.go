@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite" // The driver of the audit.
 
 	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
+	"github.com/trustpub/trustpub/internal/program"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
 	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
@@ -49,12 +50,12 @@ type stage struct {
 // The publishers are those of the issuer's ID tokens: each token is for two packages.
 const publisher = `{"github_config":{"crate":%q,"repository_owner":"octo-org","repository_owner_id":65,"repository_name":"octo-repo","workflow_filename":"release.yml","environment":null}}`
 
-func newStage(folder, program string, ci *issuer.Issuer, out io.Writer) (*stage, error) {
+func newStage(folder, path string, ci *issuer.Issuer, out io.Writer) (*stage, error) {
 	j, err := newJournal(filepath.Join(folder, "journal"))
 	if err != nil {
 		return nil, err
 	}
-	return &stage{folder: folder, program: program, ci: ci, out: out, journal: j, admin: rand.Text() + rand.Text()}, nil
+	return &stage{folder: folder, program: path, ci: ci, out: out, journal: j, admin: rand.Text() + rand.Text()}, nil
 }
 
 // violate notes what must not happen.
@@ -96,7 +97,7 @@ func (s *stage) onPostgres() error {
 
 // newServer makes a server of the stage, which is not started yet.
 func (s *stage) newServer(ctx context.Context) (*server, error) {
-	address, err := freeAddress(ctx)
+	address, err := program.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -107,19 +108,25 @@ func (s *stage) newServer(ctx context.Context) (*server, error) {
 	return server, nil
 }
 
+// startServer makes a server of the stage and waits until it is ready.
+func (s *stage) startServer(ctx context.Context) (*server, error) {
+	server, err := s.newServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = server.start()
+	if err != nil {
+		return nil, err
+	}
+	_, err = server.awaitReady(ctx, 30*time.Second)
+	return server, err
+}
+
 // serve starts n servers, one after the other, with two publishers in their database,
 // and a client that drives them all.
 func (s *stage) serve(ctx context.Context, n int) error {
 	for range n {
-		server, err := s.newServer(ctx)
-		if err != nil {
-			return err
-		}
-		err = server.start()
-		if err != nil {
-			return err
-		}
-		_, err = server.awaitReady(ctx, 30*time.Second)
+		_, err := s.startServer(ctx)
 		if err != nil {
 			return err
 		}

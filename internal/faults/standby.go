@@ -7,16 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/trustpub/trustpub/internal/program"
 )
 
 // standby is a synchronous standby of the stage's PostgreSQL.
 type standby struct {
 	url     string
-	process *os.Process
-	exited  chan struct{}
+	process *program.Process
 	frozen  []int
 }
 
@@ -28,42 +28,29 @@ func (s *stage) newStandby(ctx context.Context) (*standby, error) {
 	if err != nil {
 		return nil, err
 	}
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	var credential *syscall.Credential
 	if stat, ok := owner.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
-		attributes.Credential = &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
+		credential = &syscall.Credential{Uid: stat.Uid, Gid: stat.Gid}
 	}
 	data := filepath.Join(folder, "standby")
 	backup := exec.CommandContext(ctx, s.postgres.Program("pg_basebackup"), "--pgdata", data, "--write-recovery-conf", "--wal-method", "stream",
 		"--checkpoint", "fast", "--no-sync", "--dbname", "host="+folder+" user=postgres application_name=standby")
-	backup.Dir, backup.SysProcAttr = folder, &syscall.SysProcAttr{Credential: attributes.Credential}
+	backup.Dir, backup.SysProcAttr = folder, &syscall.SysProcAttr{Credential: credential}
 	output, err := backup.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, output)
 	}
-	b := &standby{url: s.postgres.URL() + "&port=" + port, exited: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // The signal is bound to the thread that started it.
-		command := exec.Command(s.postgres.Program("postgres"), "-D", data, "-p", port)
-		command.Dir, command.SysProcAttr = folder, attributes
-		err := command.Start()
-		if err == nil {
-			b.process = command.Process
-		}
-		started <- err
-		if err == nil {
-			_ = command.Wait() // How it ends does not matter, only that it has.
-		}
-		close(b.exited)
-	}()
-	err = <-started
+	command := exec.Command(s.postgres.Program("postgres"), "-D", data, "-p", port)
+	command.Dir, command.SysProcAttr = folder, &syscall.SysProcAttr{Credential: credential}
+	process, err := program.Start(command, syscall.SIGQUIT)
 	if err != nil {
-		return nil, fmt.Errorf("start the standby: %w", err)
+		return nil, fmt.Errorf("the standby: %w", err)
 	}
+	b := &standby{url: s.postgres.URL() + "&port=" + port, process: process}
 	s.later(func() {
 		b.thaw()
 		_ = b.process.Signal(syscall.SIGQUIT)
-		<-b.exited
+		<-b.process.Exited()
 	})
 	return b, nil
 }
@@ -85,7 +72,7 @@ func (b *standby) freeze(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find the standby's receiver: %w", err)
 	}
-	for _, pid := range []int{b.process.Pid, receiver} {
+	for _, pid := range []int{b.process.PID(), receiver} {
 		err = syscall.Kill(pid, syscall.SIGSTOP)
 		if err != nil {
 			return err

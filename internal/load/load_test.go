@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/internal/program"
 )
 
 func TestAnExchangeIsMeasuredFromEndToEnd(t *testing.T) {
@@ -122,7 +124,7 @@ func TestAnswersAreCountedByWhatTheySay(t *testing.T) {
 }
 
 func TestAServerThatIsNotThereIsNoAnswer(t *testing.T) {
-	address, err := freeAddress(t.Context())
+	address, err := program.FreeAddress(t.Context())
 	require.NoError(t, err)
 	o := drive(t.Context(), plan{addresses: []string{address}, connections: 1, n: 1, request: get("/")})
 	require.Zero(t, o.succeeded)
@@ -159,7 +161,7 @@ func TestPgbenchsReportIsRead(t *testing.T) {
 }
 
 func TestPortsAreFree(t *testing.T) {
-	address, err := freeAddress(t.Context())
+	address, err := program.FreeAddress(t.Context())
 	require.NoError(t, err)
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", address)

@@ -117,7 +117,7 @@ func (m *measurement) timed(ctx context.Context, what string, p plan, servers []
 
 // baselines measures what the servers are compared with.
 func (m *measurement) baselines(ctx context.Context, connections int) ([]result, error) {
-	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest}, []int{m.echo.Process.Pid}, 0)
+	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest}, []int{m.echo.PID()}, 0)
 	if err != nil {
 		return nil, err
 	}

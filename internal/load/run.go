@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trustpub/trustpub/internal/program"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
 )
 
@@ -79,7 +80,7 @@ type measurement struct {
 	jwts  []string
 	key   *rsa.PublicKey // Of the ID tokens that were signed here.
 	stack *stack
-	echo  *exec.Cmd
+	echo  *program.Process
 	// echoAddress is where the empty handler listens.
 	echoAddress string
 	// tokens are what is introspected.
@@ -169,18 +170,17 @@ func (m *measurement) prepareJWTs(stdin io.Reader) (*issuer.Issuer, error) {
 
 func (m *measurement) startEcho(ctx context.Context) error {
 	var err error
-	m.echoAddress, err = freeAddress(ctx)
+	m.echoAddress, err = program.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	m.echo = exec.Command("/proc/self/exe", "-serve-echo", m.echoAddress)
-	m.echo.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	m.echo.Stderr = os.Stderr
-	err = m.echo.Start()
+	command := exec.Command("/proc/self/exe", "-serve-echo", m.echoAddress)
+	command.Stderr = os.Stderr
+	m.echo, err = program.Start(command, syscall.SIGKILL)
 	if err != nil {
 		return err
 	}
-	m.stops = append(m.stops, func() { _ = m.echo.Process.Kill(); _ = m.echo.Wait() })
+	m.stops = append(m.stops, func() { _ = m.echo.Kill() })
 	for range 100 {
 		o := drive(ctx, plan{addresses: []string{m.echoAddress}, connections: 1, n: 1, request: m.emptyRequest})
 		if o.succeeded == 1 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
+	"github.com/trustpub/trustpub/internal/program"
 	"github.com/trustpub/trustpub/trustpubtest/issuer"
 	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
@@ -29,7 +29,7 @@ type stack struct {
 	databaseURL   string
 	registryToken string
 	addresses     []string
-	servers       []*exec.Cmd
+	servers       []*program.Process
 	stops         []func()
 }
 
@@ -54,10 +54,9 @@ func (s *stack) start(ctx context.Context, database string, replicas int) error 
 		return err
 	}
 	s.stops = append(s.stops, func() { _ = os.RemoveAll(folder) })
-	program := filepath.Join(folder, "trustpub")
-	output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/trustpub/trustpub/cmd/trustpub").CombinedOutput()
+	path, err := program.Build(ctx, folder)
 	if err != nil {
-		return fmt.Errorf("build trustpub: %w: %s", err, output)
+		return err
 	}
 	err = s.startDatabase(database, folder)
 	if err != nil {
@@ -65,7 +64,7 @@ func (s *stack) start(ctx context.Context, database string, replicas int) error 
 	}
 	admin := rand.Text() + rand.Text()
 	for range replicas {
-		err = s.startServer(ctx, program, admin)
+		err = s.startServer(ctx, path, admin)
 		if err != nil {
 			return err
 		}
@@ -91,42 +90,23 @@ func (s *stack) startDatabase(database, folder string) error {
 	return nil
 }
 
-func (s *stack) startServer(ctx context.Context, program, admin string) error {
-	address, err := freeAddress(ctx)
+func (s *stack) startServer(ctx context.Context, path, admin string) error {
+	address, err := program.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	server := exec.Command(program, "serve")
-	server.Env = append(os.Environ(), "TRUSTPUB_LISTEN="+address, "TRUSTPUB_PROVIDERS=github="+s.ci.URL(),
+	command := exec.Command(path, "serve")
+	// It formats and writes its log as always, to nowhere.
+	command.Env = append(os.Environ(), "TRUSTPUB_LISTEN="+address, "TRUSTPUB_PROVIDERS=github="+s.ci.URL(),
 		"TRUSTPUB_ADMIN_TOKEN="+admin, "TRUSTPUB_REGISTRY_TOKEN="+s.registryToken, "DATABASE_URL="+s.databaseURL)
-	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	server, err := program.Start(command, syscall.SIGKILL)
 	if err != nil {
 		return err
-	}
-	server.Stderr = null // It formats and writes its log as always.
-	err = server.Start()
-	if err != nil {
-		return fmt.Errorf("start trustpub: %w", err)
 	}
 	s.servers = append(s.servers, server)
 	s.addresses = append(s.addresses, address)
-	s.stops = append(s.stops, func() {
-		_ = server.Process.Signal(os.Interrupt)
-		_ = server.Wait()
-		_ = null.Close()
-	})
+	s.stops = append(s.stops, func() { server.Stop(syscall.SIGINT, 30*time.Second) })
 	return ready(ctx, address)
-}
-
-// freeAddress returns an address of this machine on which nobody listens.
-func freeAddress(ctx context.Context) (string, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 func ready(ctx context.Context, address string) error {
@@ -179,7 +159,7 @@ func (s *stack) post(path, bearer, contentType, body string) error {
 func (s *stack) pids() []int {
 	var pids []int
 	for _, server := range s.servers {
-		pids = append(pids, server.Process.Pid)
+		pids = append(pids, server.PID())
 	}
 	return pids
 }

@@ -59,7 +59,7 @@ func (c *Cluster) lose(ctx context.Context, role string) error {
 	if err != nil {
 		return err
 	}
-	return n.patroni.kill()
+	return n.patroni.running.Kill()
 }
 
 // FreezePrimary stops all processes of the primary and its Patroni with SIGSTOP, as
@@ -109,7 +109,7 @@ func (c *Cluster) LoseEtcdLeader(ctx context.Context) error {
 			return err
 		}
 		if status.Leader != "" && strings.EqualFold(status.Leader, status.Header.Member) {
-			return n.etcd.kill()
+			return n.etcd.running.Kill()
 		}
 	}
 	return fmt.Errorf("ha: no member of etcd says that it leads")
@@ -140,7 +140,7 @@ func (n *node) heal() error {
 		}
 	}
 	for _, p := range []*process{n.etcd, n.patroni} {
-		if p.isRunning() {
+		if p.running.Running() {
 			continue
 		}
 		err := p.start()

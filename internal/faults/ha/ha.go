@@ -230,17 +230,17 @@ func (c *Cluster) Close() error {
 		}
 	}
 	if c.haproxy != nil {
-		c.haproxy.stop(syscall.SIGTERM, time.Second)
+		c.haproxy.running.Stop(syscall.SIGTERM, time.Second)
 	}
 	for _, n := range c.nodes {
 		if n.patroni != nil {
-			n.patroni.stop(syscall.SIGKILL, 5*time.Second)
+			n.patroni.running.Stop(syscall.SIGKILL, 5*time.Second)
 		}
 		if server, err := n.postmaster(); err == nil {
 			_ = killTree(server)
 		}
 		if n.etcd != nil {
-			n.etcd.stop(syscall.SIGKILL, 5*time.Second)
+			n.etcd.running.Stop(syscall.SIGKILL, 5*time.Second)
 		}
 	}
 	err := os.RemoveAll(c.folder)

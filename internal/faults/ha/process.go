@@ -7,11 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/trustpub/trustpub/internal/program"
 )
 
 // process is a program of the cluster, which can be started again on what it left.
@@ -24,82 +24,25 @@ type process struct {
 	// deathSignal is what the kernel sends when this program ends without Close.
 	deathSignal syscall.Signal
 
-	running *os.Process
-	exited  chan struct{}
+	running *program.Process // nil before the first start.
 }
 
-// start starts the program so that the kernel ends it when this process dies. That
-// signal is bound to the thread that started it, which is therefore kept.
+// start starts the program, which ends with this process at the latest.
 func (p *process) start() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("ha: %w", err)
 	}
-	started, exited := make(chan error), make(chan struct{})
-	p.exited = exited
-	go func() {
-		runtime.LockOSThread()
-		defer func() { _ = log.Close() }()
-		command := exec.Command(p.path, p.args...)
-		command.Dir = p.folder
-		command.Stdout, command.Stderr = log, log
-		command.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential, Pdeathsig: p.deathSignal}
-		err := command.Start()
-		if err == nil {
-			p.running = command.Process
-		}
-		started <- err
-		if err == nil {
-			_ = command.Wait() // How it ends does not matter, only that it has.
-		}
-		close(exited)
-	}()
-	err = <-started
-	if err != nil {
-		return fmt.Errorf("ha: start %s: %w", filepath.Base(p.path), err)
-	}
-	return nil
-}
-
-// isRunning reports whether the program was started and has not ended.
-func (p *process) isRunning() bool {
-	if p == nil || p.running == nil {
-		return false
-	}
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}
-
-// kill ends the program at once.
-func (p *process) kill() error {
-	if !p.isRunning() {
-		return errors.New("ha: the process does not run")
-	}
-	err := p.running.Kill()
+	defer func() { _ = log.Close() }() // The program has its own.
+	command := exec.Command(p.path, p.args...)
+	command.Dir = p.folder
+	command.Stdout, command.Stderr = log, log
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
+	p.running, err = program.Start(command, p.deathSignal)
 	if err != nil {
 		return fmt.Errorf("ha: %w", err)
 	}
-	<-p.exited
 	return nil
-}
-
-// stop asks the program to end, and ends it if it does not within the patience.
-func (p *process) stop(signal syscall.Signal, patience time.Duration) {
-	if !p.isRunning() {
-		return
-	}
-	_ = p.running.Signal(syscall.SIGCONT) // It may be frozen.
-	_ = p.running.Signal(signal)
-	select {
-	case <-p.exited:
-	case <-time.After(patience):
-		_ = p.running.Kill()
-		<-p.exited
-	}
 }
 
 // signalTree signals a process before its children, so that it starts none that is

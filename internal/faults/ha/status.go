@@ -95,20 +95,6 @@ func (c *Cluster) withRole(ctx context.Context, role string) (*node, error) {
 	return nil, fmt.Errorf("ha: no node is %s: %+v", role, members)
 }
 
-// Primary returns the name of the node that can be written to, and the
-// synchronous standby's.
-func (c *Cluster) Primary(ctx context.Context) (primary, standby string, err error) {
-	leader, err := c.withRole(ctx, "leader")
-	if err != nil {
-		return "", "", err
-	}
-	synchronous, err := c.withRole(ctx, "sync_standby")
-	if err != nil {
-		return "", "", err
-	}
-	return leader.Name, synchronous.Name, nil
-}
-
 // healthy returns an error that says what a healthy cluster has and this one lacks.
 // Each node is asked about itself, as one that was frozen appears to the others as
 // it was.
