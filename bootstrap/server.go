@@ -62,9 +62,9 @@ type ListenerEvents struct {
 
 // ballastSize is how much memory is reserved and never touched, so that the system never
 // provides it. What the server holds is a few MiB, and Go's collector would run whenever
-// as much has come to it, a hundred times a second; that was a quarter of the server's
-// CPU. It runs when that and the ballast have doubled instead. Unlike a higher GOGC or a
-// limit, the ballast matters less the more there is to hold.
+// as much has come to it, which is soon under load. It runs when that and the ballast
+// have doubled instead. Unlike a higher GOGC or a limit, the ballast matters less the
+// more there is to hold.
 const ballastSize = 10 << 20
 
 // Serve runs [Server] until ctx ends, then drains requests in flight and returns
