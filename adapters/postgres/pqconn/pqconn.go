@@ -76,6 +76,13 @@ var ErrNotDurable = errors.New("pqconn: the commit was not confirmed by the sync
 // connector wraps lib/pq's connections.
 type connector struct{ *pq.Connector }
 
+// keptPlans has the server plan a statement once for as long as it is kept prepared. By
+// itself it would go on planning, each time, the statements that several calls share: a
+// plan for the two or three rows at hand looks cheaper to it than one for any number, and
+// takes longer to make than to execute. A plan that is kept must do when the table has
+// grown, so it goes by the indexes.
+const keptPlans = `set plan_cache_mode = force_generic_plan; set enable_seqscan = off`
+
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	var dialed *deadlineConn
@@ -94,10 +101,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("pqconn: make sure of synchronous commits: %w", err), inner.Close())
 	}
 	if direct {
-		// A plan that is kept must do when the table has grown, so it goes by the indexes.
-		_, err = wrapped.ExecContext(ctx, `set enable_seqscan = off`, nil)
+		_, err = wrapped.ExecContext(ctx, keptPlans, nil)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("pqconn: have plans go by indexes: %w", err), inner.Close())
+			return nil, errors.Join(fmt.Errorf("pqconn: have plans kept: %w", err), inner.Close())
 		}
 		wrapped.prepared = map[string]driver.Stmt{}
 	}
