@@ -22,7 +22,7 @@ type AccessToken struct {
 	// Issuer and Subject are those of the ID token that it was exchanged for.
 	Issuer, Subject string
 	// Publisher is the snapshot of the workload's claims, by the provider's names.
-	Publisher map[string]string
+	Publisher Details
 	// IssuedAt and ExpiresAt bound its life, in UTC.
 	IssuedAt, ExpiresAt time.Time
 	// RevokedAt is when it was revoked; zero when it was not.
@@ -34,17 +34,12 @@ type AccessToken struct {
 // that a token never outlives what its client was told.
 func Mint(hash TokenHash, grants []Grant, claims Claims, now time.Time, ttl time.Duration) AccessToken {
 	issuedAt := now.UTC().Truncate(time.Second)
-	publisher := claims.Details()
-	if publisher == nil {
-		publisher = map[string]string{}
-	}
-	publisher["provider"] = claims.Provider()
 	return AccessToken{
 		Hash:      hash,
 		Grants:    grants,
 		Issuer:    claims.Issuer(),
 		Subject:   claims.Subject(),
-		Publisher: publisher,
+		Publisher: claims.Details().With("provider", claims.Provider()),
 		IssuedAt:  issuedAt,
 		ExpiresAt: issuedAt.Add(ttl),
 	}

@@ -20,13 +20,13 @@ func TestMintRecordsTheWorkloadAndBoundsTheLife(t *testing.T) {
 
 	require.Empty(t, cmp.Diff(domain.AccessToken{
 		Hash: domain.TokenHash{1}, Grants: grants, Issuer: trustpubtest.Issuer, Subject: claims.Subject(),
-		Publisher: map[string]string{"provider": "github", "repository": "octo-org/octo-repo", "run_id": "1234567890"},
+		Publisher: domain.NewDetails(map[string]string{"provider": "github", "repository": "octo-org/octo-repo", "run_id": "1234567890"}),
 		IssuedAt:  time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC),
 		ExpiresAt: time.Date(2026, 11, 23, 13, 30, 0, 0, time.UTC),
 	}, token))
 	require.Equal(t, time.UTC, token.IssuedAt.Location())
 	require.Equal(t, time.UTC, token.ExpiresAt.Location())
-	require.NotContains(t, claims.Details(), "provider", "the claims are unchanged")
+	require.NotContains(t, claims.Details().Map(), "provider", "the claims are unchanged")
 }
 
 func TestMintNamesTheProviderWhateverTheClaimsSay(t *testing.T) {
@@ -39,11 +39,11 @@ func TestMintNamesTheProviderWhateverTheClaimsSay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			claims := trustpubtest.NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Details = tt.details })
+			claims := trustpubtest.NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Details = domain.NewDetails(tt.details) })
 
 			token := domain.Mint(domain.TokenHash{}, nil, claims, trustpubtest.Now(), time.Minute)
 
-			require.Equal(t, map[string]string{"provider": "github"}, token.Publisher)
+			require.Equal(t, map[string]string{"provider": "github"}, token.Publisher.Map())
 		})
 	}
 }

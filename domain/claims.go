@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"iter"
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -61,15 +59,15 @@ const maxDetail = 1024
 
 // Details returns the named claims as text, for the audit record and introspection,
 // without those that are absent, of another form or longer than 1 KiB.
-func (c RawClaims) Details(names []string) map[string]string {
-	details := make(map[string]string, len(names))
-	for _, name := range names {
-		value, ok := c.Text(name)
-		if ok && len(value) <= maxDetail {
-			details[name] = value
+func (c RawClaims) Details(names []string) Details {
+	return sortedDetails(func(yield func(string, string) bool) {
+		for _, name := range names {
+			value, ok := c.Text(name)
+			if ok && len(value) <= maxDetail && !yield(name, value) {
+				return
+			}
 		}
-	}
-	return details
+	}, len(names))
 }
 
 // Registered are the claims that every provider's ID token has (RFC 7519 section
@@ -120,7 +118,7 @@ type Workload struct {
 	Facts map[string][]string
 	// Details are the claims worth keeping for the audit record and for
 	// introspection, by the provider's own names.
-	Details map[string]string
+	Details Details
 }
 
 // Claims is the identity of a CI job, verified. It can't be changed once made,
@@ -145,7 +143,7 @@ func NewClaims(r Registered, w Workload) (Claims, error) {
 	if w.Key == "" {
 		w.Key = w.Repository.Key()
 	}
-	w.Details, w.IDs, w.Facts = maps.Clone(w.Details), maps.Clone(w.IDs), maps.Clone(w.Facts)
+	w.IDs, w.Facts = maps.Clone(w.IDs), maps.Clone(w.Facts)
 	return Claims{registered: r, workload: w}, nil
 }
 
@@ -196,24 +194,8 @@ func (c Claims) Workflow() string { return c.workload.Workflow }
 // Environment returns the job's deployment environment; empty for none.
 func (c Claims) Environment() string { return c.workload.Environment }
 
-// Details returns a copy of the claims kept for the record.
-func (c Claims) Details() map[string]string { return maps.Clone(c.workload.Details) }
-
-// AllDetails returns the claims kept for the record in the order of their names.
-func (c Claims) AllDetails() iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		names := make([]string, 0, len(c.workload.Details))
-		for name := range c.workload.Details {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			if !yield(name, c.workload.Details[name]) {
-				return
-			}
-		}
-	}
-}
+// Details returns the claims kept for the record.
+func (c Claims) Details() Details { return c.workload.Details }
 
 // ReplayMargin is added to the moment until which an ID token is acceptable, so
 // that its record is still there when a check that began just before it ends just

@@ -140,12 +140,12 @@ func TestNewClaimsFailsWithoutAValueThatADecisionRestsOn(t *testing.T) {
 
 func TestNewClaimsDoesWithoutWhatIsOnlyRecorded(t *testing.T) {
 	r, w := parts()
-	r.Subject, w.IDs, w.Environment, w.Details = "", nil, "", nil
+	r.Subject, w.IDs, w.Environment, w.Details = "", nil, "", domain.Details{}
 
 	claims, err := domain.NewClaims(r, w)
 
 	require.NoError(t, err)
-	require.Empty(t, claims.Details())
+	require.Zero(t, claims.Details().Len())
 }
 
 func TestClaimsCantBeChangedOnceMade(t *testing.T) {
@@ -153,12 +153,13 @@ func TestClaimsCantBeChangedOnceMade(t *testing.T) {
 	claims, err := domain.NewClaims(r, w)
 	require.NoError(t, err)
 
-	w.Details["sha"] = "changed in what was given"
-	w.Details["new"] = "added to what was given"
-	claims.Details()["sha"] = "changed in what was got"
-	claims.Details()["new"] = "added to what was got"
+	w.IDs["repository_id"] = "changed in what was given"
+	claims.IDs()["repository_id"] = "changed in what was got"
+	claims.Details().With("sha", "changed in what was got")
+	claims.Details().Map()["sha"] = "changed in a copy of what was got"
 
-	require.Equal(t, map[string]string{"sha": "f00d"}, claims.Details())
+	require.Equal(t, map[string]string{"repository_id": "74"}, claims.IDs())
+	require.Equal(t, map[string]string{"sha": "f00d"}, claims.Details().Map())
 }
 
 func TestTheRecordOfAnIDTokenOutlivesItsAcceptance(t *testing.T) {
@@ -186,7 +187,7 @@ func parts() (domain.Registered, domain.Workload) {
 	w := domain.Workload{
 		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
 		OwnerID: "65", IDs: map[string]string{"repository_id": "74"}, Workflow: "release.yml", Environment: "production",
-		Details: map[string]string{"sha": "f00d"},
+		Details: domain.NewDetails(map[string]string{"sha": "f00d"}),
 	}
 	return r, w
 }

@@ -145,7 +145,7 @@ func TestADefinitionReadsTheWorkload(t *testing.T) {
 			"repository": {"acme/widget"}, "workflow": {"ci/publish.yml"},
 			"branch": {"main"}, "groups": {"staff", "release"},
 		},
-		Details: map[string]string{"repository": "Acme/Widget", "run": "7"},
+		Details: domain.NewDetails(map[string]string{"repository": "Acme/Widget", "run": "7"}),
 	}, got)
 	require.Regexp(t, "^sha256:[0-9a-f]{64}$", got.Key)
 }

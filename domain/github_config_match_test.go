@@ -50,7 +50,7 @@ func TestGitHubConfigMatchesItsWorkload(t *testing.T) {
 		{
 			name: "whatever the subject and the details say",
 			claims: func(r *domain.Registered, w *domain.Workload) {
-				r.Subject, w.Details = "repo:evil/evil", map[string]string{"repository": "evil/evil"}
+				r.Subject, w.Details = "repo:evil/evil", domain.NewDetails(map[string]string{"repository": "evil/evil"})
 			},
 		},
 	}

@@ -35,7 +35,7 @@ func TestGitLabConfigMatchesItsPipeline(t *testing.T) {
 		{
 			name: "whatever the subject and the details say",
 			claims: func(r *domain.Registered, w *domain.Workload) {
-				r.Subject, w.Details = "project_path:evil/evil", map[string]string{"project_path": "evil/evil"}
+				r.Subject, w.Details = "project_path:evil/evil", domain.NewDetails(map[string]string{"project_path": "evil/evil"})
 			},
 		},
 	}

@@ -32,7 +32,7 @@ func NewClaims(tb testing.TB, changes ...func(*domain.Registered, *domain.Worklo
 	w := domain.Workload{
 		Provider: domain.ProviderGitHub, Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
 		OwnerID: "65", Workflow: "release.yml",
-		Details: map[string]string{"repository": "octo-org/octo-repo", "run_id": "1234567890"},
+		Details: domain.NewDetails(map[string]string{"repository": "octo-org/octo-repo", "run_id": "1234567890"}),
 	}
 	for _, change := range changes {
 		change(&r, &w)

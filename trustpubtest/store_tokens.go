@@ -1,7 +1,6 @@
 package trustpubtest
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +23,9 @@ func testTokenRoundTrip(t *testing.T, s Store) {
 		NewClaims(t, func(r *domain.Registered, w *domain.Workload) {
 			r.Subject = "repo:ünï/☃:environment:a\"b\\c'd"
 			r.Issuer, r.JWTID = "https://ghes.example/_services/token", "'; -- \u2028 "+strings.Repeat("é", 100)
-			w.Details = map[string]string{"ref": "refs/heads/日本\"'\\<&>", "empty": "", "sha": strings.Repeat("f", 1000), "ünï": "x"}
+			w.Details = domain.NewDetails(map[string]string{"ref": "refs/heads/日本\"'\\<&>", "empty": "", "sha": strings.Repeat("f", 1000), "ünï": "x"})
 		}),
-		NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Details = nil }),
+		NewClaims(t, func(_ *domain.Registered, w *domain.Workload) { w.Details = domain.Details{} }),
 	} {
 		token := save(t, s, claims, configs...)
 
@@ -49,11 +48,8 @@ func testUnknownToken(t *testing.T, s Store) {
 func testTokenIsolation(t *testing.T, s Store) {
 	token := save(t, s, NewClaims(t), create(t, s), create(t, s, inPackage("second")))
 	want := token
-	want.Grants, want.Publisher = slices.Clone(token.Grants), maps.Clone(token.Publisher)
-	spoil := func(t domain.AccessToken) {
-		t.Grants[0].Package.Name = "stolen"
-		t.Publisher["repository"] = "evil/evil"
-	}
+	want.Grants = slices.Clone(token.Grants)
+	spoil := func(t domain.AccessToken) { t.Grants[0].Package.Name = "stolen" }
 
 	spoil(token)
 	found, err := s.FindToken(t.Context(), token.Hash)

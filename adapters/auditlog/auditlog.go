@@ -91,7 +91,7 @@ func publisher(claims domain.Claims) slog.Attr {
 		slog.String("subject", claims.Subject()),
 		slog.String("jti", claims.JWTID()),
 	)
-	for name, value := range claims.AllDetails() {
+	for name, value := range claims.Details().All() {
 		attrs = append(attrs, slog.String(name, value))
 	}
 	return slog.GroupAttrs("publisher", attrs...)

@@ -183,7 +183,7 @@ func TestNoClaimForgesALine(t *testing.T) {
 		Actor:  evil,
 		Claims: trustpubtest.NewClaims(t, func(r *domain.Registered, w *domain.Workload) {
 			r.Subject, r.JWTID = evil, evil
-			w.Details = map[string]string{"ref": evil, evil: "x"}
+			w.Details = domain.NewDetails(map[string]string{"ref": evil, evil: "x"})
 		}),
 		Packages: []domain.Package{{Ecosystem: "cargo", Name: evil}},
 	}
@@ -202,7 +202,7 @@ func TestTheDetailsOfAPublisherStandInAlphabeticalOrder(t *testing.T) {
 	t.Parallel()
 	details := map[string]string{"sha": "1", "actor": "2", "ref": "3", "run_id": "4", "event_name": "5"}
 	event := application.Event{Action: application.ActionExchange, Claims: trustpubtest.NewClaims(t, func(_ *domain.Registered, w *domain.Workload) {
-		w.Details = details
+		w.Details = domain.NewDetails(details)
 	})}
 	var out bytes.Buffer
 	auditlog.New(slog.New(slog.NewTextHandler(&out, nil))).Record(t.Context(), event)

@@ -241,7 +241,7 @@ func (r *registry) verifier(tb testing.TB) verdicts {
 			domain.Registered{Issuer: githubIssuer, Subject: "repo:" + repository + ":ref:refs/tags/v1", JWTID: jti, AcceptableUntil: r.now.Add(5 * time.Minute)},
 			domain.Workload{
 				Provider: domain.ProviderGitHub, Repository: repo, OwnerID: "123", Workflow: "release.yml",
-				Details: map[string]string{"repository": repository, "run_id": "42", "sha": "0123456789abcdef0123456789abcdef01234567"},
+				Details: domain.NewDetails(map[string]string{"repository": repository, "run_id": "42", "sha": "0123456789abcdef0123456789abcdef01234567"}),
 			})
 		require.NoError(tb, err)
 		return func() (domain.Claims, error) { return c, nil }

@@ -259,6 +259,5 @@ func removeSome[K comparable, V any](m map[K]V, limit int, expired func(V) bool)
 // clone keeps what is stored apart from what callers hold.
 func clone(t domain.AccessToken) domain.AccessToken {
 	t.Grants = slices.Clone(t.Grants)
-	t.Publisher = maps.Clone(t.Publisher)
 	return t
 }

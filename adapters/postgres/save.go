@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/trustpub/trustpub/adapters/groupcommit"
+	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -93,11 +93,7 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 	if err != nil {
 		return err
 	}
-	publisher, err := json.Marshal(token.Publisher)
-	if err != nil {
-		return fmt.Errorf("encode publisher: %w", err)
-	}
-	item.publisher = string(publisher)
+	item.publisher = string(strictjson.AppendStrings(nil, token.Publisher.All()))
 	if len(pins) > 0 {
 		err = s.saveTokenAndPin(ctx, item, pins)
 	} else {

@@ -146,9 +146,11 @@ func (r tokenRow) token() (domain.AccessToken, error) {
 			Package: domain.Package{Ecosystem: g.Ecosystem, Name: g.Name}, Provider: g.Provider, ConfigID: g.ConfigID,
 		})
 	}
-	err = json.Unmarshal([]byte(r.Publisher), &t.Publisher)
+	var publisher map[string]string
+	err = json.Unmarshal([]byte(r.Publisher), &publisher)
 	if err != nil {
 		return domain.AccessToken{}, fmt.Errorf("decode publisher: %w", err)
 	}
+	t.Publisher = domain.NewDetails(publisher)
 	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -76,13 +77,9 @@ func newTokenRow(t domain.AccessToken) (tokenRow, error) {
 	if err != nil {
 		return tokenRow{}, fmt.Errorf("encode grants: %w", err)
 	}
-	publisherText, err := json.Marshal(t.Publisher)
-	if err != nil {
-		return tokenRow{}, fmt.Errorf("encode publisher: %w", err)
-	}
 	return tokenRow{
 		Hash: t.Hash[:], IssuedAt: t.IssuedAt.UnixMicro(), ExpiresAt: t.ExpiresAt.UnixMicro(),
-		Issuer: t.Issuer, Subject: t.Subject, Grants: string(grantsText), Publisher: string(publisherText),
+		Issuer: t.Issuer, Subject: t.Subject, Grants: string(grantsText), Publisher: string(strictjson.AppendStrings(nil, t.Publisher.All())),
 	}, nil
 }
 
@@ -105,9 +102,11 @@ func (r tokenRow) token() (domain.AccessToken, error) {
 			Package: domain.Package{Ecosystem: g.Ecosystem, Name: g.Name}, Provider: g.Provider, ConfigID: g.ConfigID,
 		})
 	}
-	err = json.Unmarshal([]byte(r.Publisher), &t.Publisher)
+	var publisher map[string]string
+	err = json.Unmarshal([]byte(r.Publisher), &publisher)
 	if err != nil {
 		return domain.AccessToken{}, fmt.Errorf("decode publisher: %w", err)
 	}
+	t.Publisher = domain.NewDetails(publisher)
 	return t, nil
 }

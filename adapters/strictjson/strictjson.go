@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -49,6 +50,23 @@ func Objects(b []byte) ([]map[string]any, error) {
 		objects = append(objects, object)
 	}
 	return objects, nil
+}
+
+// AppendStrings appends an object of strings to b. A name or a value that is not UTF-8
+// gets U+FFFD for what is not.
+func AppendStrings(b []byte, members iter.Seq2[string, string]) []byte {
+	b = append(b, '{')
+	first := true
+	for name, value := range members {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b, _ = jsontext.AppendQuote(b, name) // The error says that it was not UTF-8.
+		b = append(b, ':')
+		b, _ = jsontext.AppendQuote(b, value)
+	}
+	return append(b, '}')
 }
 
 // decode reads one value that nothing follows.

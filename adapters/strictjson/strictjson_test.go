@@ -1,7 +1,9 @@
 package strictjson_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -168,4 +170,23 @@ func TestWhatIsNoArrayOfObjectsIsAnError(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+func TestStringsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
+	t.Parallel()
+	for _, members := range []map[string]string{
+		{}, {"": ""}, {"a": "b"}, {"a": "b", "c": "d"},
+		{"ref": "refs/heads/日本\"'\\<&>\u2028", "ünï": "\x00\x1f\x7f\n\t", "emoji": "🦀"},
+	} {
+		written := strictjson.AppendStrings([]byte("before "), maps.All(members))
+
+		after, ok := bytes.CutPrefix(written, []byte("before "))
+		require.True(t, ok)
+		var read map[string]string
+		require.NoError(t, json.Unmarshal(after, &read), string(after))
+		require.Equal(t, members, read)
+		_, err := strictjson.Object(after)
+		require.NoError(t, err)
+	}
+	require.Equal(t, `{"a\ufffd":"\ufffdb"}`, strings.ReplaceAll(string(strictjson.AppendStrings(nil, maps.All(map[string]string{"a\xff": "\xffb"}))), "\ufffd", `\ufffd`))
 }

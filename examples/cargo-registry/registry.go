@@ -148,7 +148,7 @@ func (r *registry) publish(req *http.Request, body io.Reader) error {
 		return fmt.Errorf("save the release: %w", err)
 	}
 	r.logger.InfoContext(ctx, "published", slog.String("crate", wanted.name), slog.String("version", wanted.version),
-		slog.String("repository", token.Publisher["repository"]), slog.String("run_id", token.Publisher["run_id"]))
+		slog.String("repository", token.Publisher.Get("repository")), slog.String("run_id", token.Publisher.Get("run_id")))
 	return nil
 }
 

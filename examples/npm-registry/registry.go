@@ -205,7 +205,7 @@ func (r *registry) publisher(req *http.Request, pkg domain.Package) (slog.Attr, 
 	if err != nil {
 		return slog.Attr{}, err
 	}
-	return slog.Group("job", slog.String("repository", token.Publisher["repository"]), slog.String("run_id", token.Publisher["run_id"])), nil
+	return slog.Group("job", slog.String("repository", token.Publisher.Get("repository")), slog.String("run_id", token.Publisher.Get("run_id"))), nil
 }
 
 // answer makes a handler of what answers with JSON or fails.

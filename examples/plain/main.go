@@ -112,7 +112,7 @@ func (r *registry) serveUpload(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, domain.MessageOf(err), statusOf(err))
 		return
 	}
-	_, _ = fmt.Fprintf(w, "%s published by run %s\n", pkg, token.Publisher["run_id"])
+	_, _ = fmt.Fprintf(w, "%s published by run %s\n", pkg, token.Publisher.Get("run_id"))
 }
 
 // statusOf is the host's own way to show a failure.

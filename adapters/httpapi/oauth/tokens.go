@@ -1,11 +1,13 @@
 package oauth
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/trustpub/trustpub/adapters/httpapi/request"
+	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -77,15 +79,15 @@ type coveredPackage struct {
 // activeToken is the introspection of a token that is good. Issuer and Subject are
 // those of the ID token that it was exchanged for; times are Unix seconds.
 type activeToken struct {
-	Active    bool              `json:"active"`
-	TokenType string            `json:"token_type"`
-	ExpiresAt int64             `json:"exp"`
-	IssuedAt  int64             `json:"iat"`
-	Issuer    string            `json:"iss"`
-	Subject   string            `json:"sub"`
-	Scope     string            `json:"scope"`
-	Packages  []coveredPackage  `json:"packages"`
-	Publisher map[string]string `json:"publisher"`
+	Active    bool             `json:"active"`
+	TokenType string           `json:"token_type"`
+	ExpiresAt int64            `json:"exp"`
+	IssuedAt  int64            `json:"iat"`
+	Issuer    string           `json:"iss"`
+	Subject   string           `json:"sub"`
+	Scope     string           `json:"scope"`
+	Packages  []coveredPackage `json:"packages"`
+	Publisher json.RawMessage  `json:"publisher"`
 }
 
 func show(token domain.AccessToken) activeToken {
@@ -93,15 +95,11 @@ func show(token domain.AccessToken) activeToken {
 	for _, p := range token.Packages() {
 		packages = append(packages, coveredPackage{Ecosystem: p.Ecosystem, Name: p.Name})
 	}
-	publisher := token.Publisher
-	if publisher == nil {
-		publisher = map[string]string{}
-	}
 	return activeToken{
 		Active: true, TokenType: "Bearer",
 		ExpiresAt: token.ExpiresAt.Unix(), IssuedAt: token.IssuedAt.Unix(),
 		Issuer: token.Issuer, Subject: token.Subject,
-		Scope: scope(token), Packages: packages, Publisher: publisher,
+		Scope: scope(token), Packages: packages, Publisher: strictjson.AppendStrings(nil, token.Publisher.All()),
 	}
 }
 

@@ -79,7 +79,7 @@ func TestAJobIsReadFromItsClaims(t *testing.T) {
 	t.Parallel()
 	got, err := newProvider(t).Workload(everyClaim())
 	require.NoError(t, err)
-	got.Details = nil
+	got.Details = domain.Details{}
 	want := domain.Workload{
 		Provider:   domain.ProviderGitHub,
 		Repository: domain.Repository{Owner: "octo-org", Name: "octo-repo"},
@@ -107,7 +107,7 @@ func TestEveryClaimIsAccountedFor(t *testing.T) {
 	require.NoError(t, err)
 	for name, value := range everyClaim() {
 		_, isIgnored := ignored[name]
-		recorded, isRecorded := workload.Details[name]
+		recorded, isRecorded := workload.Details.Map()[name]
 		switch {
 		case slices.Contains(checkedByTheVerifier, name), isIgnored:
 			require.False(t, isRecorded, name)
@@ -115,7 +115,7 @@ func TestEveryClaimIsAccountedFor(t *testing.T) {
 			require.Equal(t, value, recorded, name)
 		}
 	}
-	for name := range workload.Details {
+	for name := range workload.Details.All() {
 		require.Contains(t, everyClaim(), name, "what is recorded is a claim of GitHub's")
 	}
 }
@@ -284,7 +284,7 @@ func TestTheRecordHoldsNothingThatADatabaseOrALogCannot(t *testing.T) {
 			t.Parallel()
 			workload, err := newProvider(t).Workload(with("head_ref", tt.value))
 			require.NoError(t, err)
-			got, recorded := workload.Details["head_ref"]
+			got, recorded := workload.Details.Map()["head_ref"]
 			require.Equal(t, tt.want, got)
 			require.Equal(t, tt.want != "", recorded)
 		})

@@ -41,7 +41,7 @@ func TestAJobIsReadFromItsClaims(t *testing.T) {
 	t.Parallel()
 	got, err := newProvider(t, gitlab.DefaultIssuer).Workload(everyClaim())
 	require.NoError(t, err)
-	got.Details = nil
+	got.Details = domain.Details{}
 	want := domain.Workload{
 		Provider:    domain.ProviderGitLab,
 		Repository:  domain.Repository{Owner: "octo-group/tools", Name: "octo-project"},
@@ -66,7 +66,7 @@ func TestEveryClaimIsAccountedFor(t *testing.T) {
 	workload, err := newProvider(t, gitlab.DefaultIssuer).Workload(everyClaim())
 	require.NoError(t, err)
 	for name, value := range everyClaim() {
-		recorded, isRecorded := workload.Details[name]
+		recorded, isRecorded := workload.Details.Map()[name]
 		if _, isIgnored := ignored[name]; isIgnored || slices.Contains(checkedByTheVerifier, name) {
 			require.False(t, isRecorded, name)
 			continue
