@@ -1,11 +1,8 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +56,7 @@ func (a *API) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		err := a.admission.check(c, dialect)
 		if err == nil {
-			receive(c.Request(), maxBodyOf(dialect))
+			request.ReadAhead(c.Request(), maxBodyOf(dialect))
 			err = a.admission.enter()
 		}
 		if err != nil {
@@ -111,21 +108,6 @@ func (a *admission) tell(c echo.Context, err error) {
 		slog.Int64("requests", a.refused.Swap(0)), slog.String("code", string(domain.CodeOf(err))))
 }
 
-// receive reads the body of r ahead, at most as far as a handler will read it. The
-// handler finds it, and what went wrong, as if it had not been read. A body that is
-// announced as too large is not asked for.
-func receive(r *http.Request, most int64) {
-	if r.ContentLength == 0 || r.ContentLength > most {
-		return
-	}
-	content, err := readAhead(r, most)
-	rest := io.Reader(r.Body)
-	if err != nil {
-		rest = failed{err}
-	}
-	r.Body = &received{Reader: io.MultiReader(bytes.NewReader(content), rest), Closer: r.Body}
-}
-
 // maxBodyOf returns the most bytes that the bodies of a dialect may have.
 func maxBodyOf(dialect Dialect) int64 {
 	if d, ok := dialect.(interface{ MaxBody() int64 }); ok {
@@ -133,25 +115,3 @@ func maxBodyOf(dialect Dialect) int64 {
 	}
 	return request.MaxBody
 }
-
-// readAhead reads a body. A long one gets memory as it comes, and not for what its
-// sender says is to come.
-func readAhead(r *http.Request, most int64) ([]byte, error) {
-	if r.ContentLength < 0 || r.ContentLength > request.MaxBody {
-		return io.ReadAll(io.LimitReader(r.Body, most+1))
-	}
-	content := make([]byte, r.ContentLength)
-	n, err := io.ReadFull(r.Body, content)
-	return content[:n], err
-}
-
-// received is a body that was read ahead.
-type received struct {
-	io.Reader
-	io.Closer
-}
-
-// failed is what follows in a body that could not be read to its end.
-type failed struct{ err error }
-
-func (f failed) Read([]byte) (int, error) { return 0, f.err }

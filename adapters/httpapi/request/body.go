@@ -78,6 +78,9 @@ func readAll(most int64, w http.ResponseWriter, r *http.Request, oversize domain
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge(most, oversize)
 	}
+	if body, ok := r.Body.(*ahead); ok && body.isWhole && int64(len(body.content)) <= most {
+		return body.content, nil
+	}
 	content, err := readBounded(http.MaxBytesReader(w, r.Body, most), r.ContentLength)
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
 		return nil, tooLarge(most, oversize)
@@ -103,8 +106,8 @@ func readBounded(body io.Reader, length int64) ([]byte, error) {
 		return io.ReadAll(body)
 	}
 	content := make([]byte, length)
-	_, err := io.ReadFull(body, content)
-	return content, err
+	n, err := io.ReadFull(body, content)
+	return content[:n], err
 }
 
 // mediaTypeOf returns the media type of r, [Untyped] where r names none, and false
