@@ -78,8 +78,10 @@ func TestMediansAreThoseOfTheRounds(t *testing.T) {
 	require.Equal(t, result{perSecond: 2, p50: 4, memory: 9, refusals: map[string]int{"a": 3, "b": 1}}, m)
 }
 
-func get(path string) func(int) []byte {
-	return func(int) []byte { return []byte("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n") }
+func get(path string) func([]byte, int) []byte {
+	return func(buffer []byte, _ int) []byte {
+		return append(buffer, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"...)
+	}
 }
 
 func TestAtAFixedRateWaitingCountsAsLatency(t *testing.T) {

@@ -74,7 +74,7 @@ func (m *measurement) measure(ctx context.Context) ([]result, error) {
 
 // servers drives the servers once.
 func (m *measurement) servers(ctx context.Context, connections int) (result, error) {
-	p := plan{addresses: m.stack.addresses, connections: connections, n: m.n, rate: m.rate, request: m.introspectRequest}
+	p := plan{addresses: m.stack.addresses, connections: connections, n: m.n, rate: m.rate, request: m.introspectRequest()}
 	if m.mode == "exchange" {
 		p.request = m.exchangeRequest(m.sent)
 		m.sent += m.n
@@ -117,7 +117,7 @@ func (m *measurement) timed(ctx context.Context, what string, p plan, servers []
 
 // baselines measures what the servers are compared with.
 func (m *measurement) baselines(ctx context.Context, connections int) ([]result, error) {
-	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest}, []int{m.echo.PID()}, 0)
+	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest()}, []int{m.echo.PID()}, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -182,7 +183,7 @@ func (m *measurement) startEcho(ctx context.Context) error {
 	}
 	m.stops = append(m.stops, func() { _ = m.echo.Kill() })
 	for range 100 {
-		o := drive(ctx, plan{addresses: []string{m.echoAddress}, connections: 1, n: 1, request: m.emptyRequest})
+		o := drive(ctx, plan{addresses: []string{m.echoAddress}, connections: 1, n: 1, request: m.emptyRequest()})
 		if o.succeeded == 1 {
 			return nil
 		}
@@ -206,7 +207,7 @@ func (m *measurement) prepareTokens(ctx context.Context) error {
 			var answer struct {
 				Token string `json:"token"`
 			}
-			wrong = errors.Join(wrong, json.Unmarshal(body, &answer))
+			wrong = errors.Join(wrong, json.Unmarshal(body, &answer)) // One connection: one at a time.
 			m.tokens[i] = answer.Token
 		},
 	})
@@ -216,22 +217,36 @@ func (m *measurement) prepareTokens(ctx context.Context) error {
 	return wrong
 }
 
-func (m *measurement) exchangeRequest(first int) func(int) []byte {
-	host := m.stack.addresses[0]
-	return func(i int) []byte {
-		body := `{"jwt":"` + m.jwts[first+i] + `"}`
-		return fmt.Appendf(nil, "PUT /api/v1/trusted_publishing/tokens HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
+func (m *measurement) exchangeRequest(first int) func([]byte, int) []byte {
+	head := "PUT /api/v1/trusted_publishing/tokens HTTP/1.1\r\nHost: " + m.stack.addresses[0] + "\r\nContent-Type: application/json\r\nContent-Length: "
+	return func(buffer []byte, i int) []byte {
+		return appendRequest(buffer, head, `{"jwt":"`, m.jwts[first+i], `"}`)
 	}
 }
 
-func (m *measurement) introspectRequest(i int) []byte {
-	body := "token=" + m.tokens[i%len(m.tokens)]
-	return fmt.Appendf(nil, "POST /oauth/introspect HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		m.stack.addresses[0], m.stack.registryToken, len(body), body)
+func (m *measurement) introspectRequest() func([]byte, int) []byte {
+	head := "POST /oauth/introspect HTTP/1.1\r\nHost: " + m.stack.addresses[0] + "\r\nAuthorization: Bearer " + m.stack.registryToken +
+		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+	return func(buffer []byte, i int) []byte {
+		return appendRequest(buffer, head, "token=", m.tokens[i%len(m.tokens)], "")
+	}
 }
 
 // emptyRequest is as long as an exchange.
-func (m *measurement) emptyRequest(i int) []byte {
-	body := m.jwts[i%len(m.jwts)]
-	return fmt.Appendf(nil, "PUT / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", m.echoAddress, len(body), body)
+func (m *measurement) emptyRequest() func([]byte, int) []byte {
+	head := "PUT / HTTP/1.1\r\nHost: " + m.echoAddress + "\r\nContent-Type: application/json\r\nContent-Length: "
+	return func(buffer []byte, i int) []byte {
+		return appendRequest(buffer, head, `{"jwt":"`, m.jwts[i%len(m.jwts)], `"}`)
+	}
+}
+
+// appendRequest appends a request: the head, which ends before the length of the body,
+// and the body, which is in three parts.
+func appendRequest(buffer []byte, head, before, value, after string) []byte {
+	buffer = append(buffer, head...)
+	buffer = strconv.AppendInt(buffer, int64(len(before)+len(value)+len(after)), 10)
+	buffer = append(buffer, "\r\n\r\n"...)
+	buffer = append(buffer, before...)
+	buffer = append(buffer, value...)
+	return append(buffer, after...)
 }
