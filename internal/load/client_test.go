@@ -29,8 +29,8 @@ func (canned) SetWriteDeadline(time.Time) error { return nil }
 func TestARequestThatSucceedsAllocatesNothing(t *testing.T) {
 	conn := canned{answer: "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\nContent-Length: 11\r\n\r\n{\"token\":1}"}
 	c := client{conn: conn, reader: bufio.NewReader(conn), timeout: requestTimeout}
-	m := measurement{stack: &stack{addresses: []string{"127.0.0.1:1"}}, jwts: []string{strings.Repeat("j", 1800), strings.Repeat("w", 1700)}}
-	p := plan{request: m.exchangeRequest(0), answered: func(_ int, body []byte) {
+	s := site{addresses: []string{"127.0.0.1:1"}, jwts: []string{strings.Repeat("j", 1800), strings.Repeat("w", 1700)}}
+	p := plan{request: s.exchangeRequest(0), answered: func(_ int, body []byte) {
 		if string(body) != `{"token":1}` {
 			t.Errorf("the body is %q", body)
 		}
@@ -44,7 +44,7 @@ func TestARequestThatSucceedsAllocatesNothing(t *testing.T) {
 		}
 	}))
 	require.Equal(t, "PUT /api/v1/trusted_publishing/tokens HTTP/1.1\r\nHost: 127.0.0.1:1\r\nContent-Type: application/json\r\nContent-Length: 1810\r\n\r\n"+
-		`{"jwt":"`+m.jwts[0]+`"}`, string(p.request(nil, 0)))
+		`{"jwt":"`+s.jwts[0]+`"}`, string(p.request(nil, 0)))
 }
 
 func TestHeadsAreReadByHandWhereThatIsSafe(t *testing.T) {

@@ -26,12 +26,16 @@ type plan struct {
 	rate float64
 	// timeout is how long an answer may take. 0 is requestTimeout.
 	timeout time.Duration
+	// lasts is when to stop although not all was sent. 0 is never.
+	lasts time.Duration
+	// tenth is called when another tenth of the requests has been sent. nil is not.
+	tenth func()
 }
 
 // outcome is what became of a plan.
 type outcome struct {
-	took      time.Duration
-	succeeded int
+	took            time.Duration
+	sent, succeeded int
 	// latencies are those of the requests that succeeded, in ascending order. At a fixed
 	// rate they begin when the request was due, and not when a connection was free to
 	// send it: what had to wait for a slow answer is slow too ("coordinated omission").
@@ -56,7 +60,7 @@ func (o outcome) quantile(q float64) time.Duration {
 // collector rests; see [lean].
 func drive(ctx context.Context, p plan) outcome {
 	defer lean()()
-	var next atomic.Int64
+	var next, sent atomic.Int64
 	var group sync.WaitGroup
 	// Each worker writes those of its requests; 0 is one that did not succeed.
 	latencies := make([]time.Duration, p.n)
@@ -73,6 +77,14 @@ func drive(ctx context.Context, p plan) outcome {
 					due = begin.Add(time.Duration(float64(i) / p.rate * float64(time.Second)))
 					time.Sleep(time.Until(due))
 				}
+				if p.lasts > 0 && due.Sub(begin) > p.lasts {
+					next.Store(int64(p.n)) // What was not sent does not count.
+					return
+				}
+				sent.Add(1)
+				if p.tenth != nil && i > 0 && i%(p.n/10) == 0 {
+					p.tenth() // One tenth takes longer than this.
+				}
 				if c.send(&p, i) {
 					latencies[i] = max(time.Since(due), 1)
 				}
@@ -86,6 +98,10 @@ func drive(ctx context.Context, p plan) outcome {
 			all.refusals[why] += n
 		}
 	}
+	if p.tenth != nil {
+		p.tenth()
+	}
+	all.sent = int(sent.Load())
 	slices.Sort(latencies)
 	failed, _ := slices.BinarySearch(latencies, 1)
 	all.latencies = latencies[failed:]

@@ -16,6 +16,15 @@ import (
 	"github.com/trustpub/trustpub/internal/program"
 )
 
+// TestMain is also the servers that the program starts of itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "-serve-") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
 func TestAnExchangeIsMeasuredFromEndToEnd(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-db", "sqlite", "-n", "20", "-rounds", "1", "-connections", "1,4"}, nil, &out, os.Stderr))
@@ -40,7 +49,7 @@ func TestAnIDTokenThatWasUsedIsARefusal(t *testing.T) {
 
 func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 	for args, want := range map[string]string{
-		"-mode x":                          "use exchange or introspect",
+		"-mode x":                          "use exchange, introspect or verify",
 		"-connections 0":                   "use numbers above zero",
 		"-connections 1,x":                 "use numbers above zero",
 		"-n 0":                             "must be above zero",
@@ -50,7 +59,7 @@ func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 		"-jwts /nonexistent":               "no such file",
 		"-mode introspect -url x -jwts -":  "-registry-token",
 		"-url https://x -jwts -":           "http://HOST:PORT",
-		"-db sqlite -prefill 1 -n 1":       "-prefill needs PostgreSQL",
+		"-db sqlite -prefill 1 -n 1":       "need servers on PostgreSQL",
 		"-db mysql -n 1 -rounds 1 -rate 1": "use postgres or sqlite",
 	} {
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(strings.Repeat("a.b.c\n", 300000)), &strings.Builder{}, &strings.Builder{})
