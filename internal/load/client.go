@@ -43,7 +43,7 @@ func lean() (restore func()) {
 	percent := debug.SetGCPercent(-1)
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	limit := debug.SetMemoryLimit(int64(memory.Sys) + 1<<30) //nolint:gosec // No machine has that much.
+	limit := debug.SetMemoryLimit(int64(memory.Sys) + 1<<30)
 	return func() {
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
@@ -119,7 +119,7 @@ func (c *client) roundTrip(request []byte) (status int, body []byte, err error) 
 // body is, as those of the servers do, and with net/http otherwise.
 func (c *client) answer() (status int, body []byte, err error) {
 	_, err = c.reader.Peek(1)
-	if err == io.EOF { //nolint:errorlint // The reader's very own.
+	if err == io.EOF {
 		return 0, nil, io.ErrUnexpectedEOF
 	}
 	if err != nil {

@@ -28,7 +28,8 @@ type plan struct {
 	timeout time.Duration
 	// lasts is when to stop although not all was sent. 0 is never.
 	lasts time.Duration
-	// tenth is called when another tenth of the requests has been sent. nil is not.
+	// tenth is called when another tenth of the requests has been sent, by any of the
+	// connections. nil is not.
 	tenth func()
 }
 
@@ -83,7 +84,7 @@ func drive(ctx context.Context, p plan) outcome {
 				}
 				sent.Add(1)
 				if p.tenth != nil && i > 0 && i%(p.n/10) == 0 {
-					p.tenth() // One tenth takes longer than this.
+					p.tenth()
 				}
 				if c.send(&p, i) {
 					latencies[i] = max(time.Since(due), 1)

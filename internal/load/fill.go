@@ -129,25 +129,11 @@ func (s *site) template(ctx context.Context, db *sql.DB) (subject, publisher str
 func dropIndexes(ctx context.Context, db *sql.DB, tables ...string) (remake func() error, err error) {
 	var drop, again []string
 	for _, table := range tables {
-		rows, err := db.QueryContext(ctx, `
-			select format('alter table %s drop constraint %I', conrelid::regclass, conname),
-				format('alter table %s add constraint %I %s with (fillfactor = 70)', conrelid::regclass, conname, pg_get_constraintdef(oid))
-			from pg_constraint where conrelid = $1::text::regclass and contype = 'p'
-			union all
-			select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
-			from pg_index where indrelid = $1::text::regclass and not indisprimary`, table)
+		d, a, err := indexesOf(ctx, db, table)
 		if err != nil {
 			return nil, fmt.Errorf("read the indexes of %s: %w", table, err)
 		}
-		for rows.Next() {
-			var d, a string
-			err = errors.Join(err, rows.Scan(&d, &a))
-			drop, again = append(drop, d), append(again, a)
-		}
-		err = errors.Join(err, rows.Err(), rows.Close())
-		if err != nil {
-			return nil, fmt.Errorf("read the indexes of %s: %w", table, err)
-		}
+		drop, again = append(drop, d...), append(again, a...)
 	}
 	run := func(statements []string) error {
 		for _, statement := range statements {
@@ -159,6 +145,30 @@ func dropIndexes(ctx context.Context, db *sql.DB, tables ...string) (remake func
 		return nil
 	}
 	return func() error { return run(again) }, run(drop)
+}
+
+// indexesOf returns the statements that drop a table's indexes, and those that make them.
+func indexesOf(ctx context.Context, db *sql.DB, table string) (drop, again []string, err error) {
+	rows, err := db.QueryContext(ctx, `
+		select format('alter table %s drop constraint %I', conrelid::regclass, conname),
+			format('alter table %s add constraint %I %s with (fillfactor = 70)', conrelid::regclass, conname, pg_get_constraintdef(oid))
+		from pg_constraint where conrelid = $1::text::regclass and contype = 'p'
+		union all
+		select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+		from pg_index where indrelid = $1::text::regclass and not indisprimary`, table)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var d, a string
+		err = rows.Scan(&d, &a)
+		if err != nil {
+			return nil, nil, err
+		}
+		drop, again = append(drop, d), append(again, a)
+	}
+	return drop, again, rows.Err()
 }
 
 // inRanges runs a statement for parts of the rows, several at a time. Its first two

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -131,8 +132,11 @@ const longRound = 100_000
 // timed drives a plan and measures what it takes.
 func (m *measurement) timed(ctx context.Context, what string, p plan, servers []int) (result, error) {
 	var resident []float64
+	var mu sync.Mutex // Of resident.
 	if len(servers) > 0 && p.n >= longRound && what != rowEcho {
 		p.tenth = func() {
+			mu.Lock()
+			defer mu.Unlock()
 			mib, err := sumMemory(servers)
 			if err == nil { // One that can't be read is missed below.
 				resident = append(resident, mib)

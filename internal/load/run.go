@@ -55,17 +55,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return nil
 }
 
-// report writes what was measured.
-func (m *measurement) report(stdout io.Writer, results *results) error {
-	medians := results.medians()
-	err := errors.Join(writeTable(stdout, medians), writeResident(stdout, medians), writeRatios(stdout, m.options, medians),
-		writeComparison(stdout, m.options, results))
-	for _, s := range m.swept {
-		err = errors.Join(err, s.write(stdout))
-	}
-	return err
-}
-
 // write signs ID tokens into a file.
 func write(o options, stdout io.Writer) error {
 	ci, err := issuer.Start(issuer.Config{})
@@ -105,6 +94,17 @@ func (m *measurement) close() {
 	for _, stop := range slices.Backward(m.stops) {
 		stop()
 	}
+}
+
+// report writes what was measured.
+func (m *measurement) report(stdout io.Writer, results *results) error {
+	medians := results.medians()
+	err := errors.Join(writeTable(stdout, medians), writeResident(stdout, medians), writeRatios(stdout, m.options, medians),
+		writeComparison(stdout, m.options, results))
+	for _, s := range m.swept {
+		err = errors.Join(err, s.write(stdout))
+	}
+	return err
 }
 
 func (m *measurement) say(format string, args ...any) {

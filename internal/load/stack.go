@@ -83,11 +83,17 @@ func (s *stack) start(ctx context.Context, database string) error {
 	if err != nil || database == "sqlite" {
 		return err
 	}
-	s.postgres, err = postgrestest.Start(postgrestest.Options{Fsync: true})
-	if err == nil {
-		s.stops = append(s.stops, s.postgres.Stop)
+	return s.startPostgres()
+}
+
+func (s *stack) startPostgres() error {
+	server, err := postgrestest.Start(postgrestest.Options{Fsync: true})
+	if err != nil {
+		return err
 	}
-	return err
+	s.stops = append(s.stops, server.Stop)
+	s.postgres = server
+	return nil
 }
 
 // newSite starts a subject's servers, on a fresh database which waits for its disk as it
@@ -109,10 +115,13 @@ func (s *stack) newSite(ctx context.Context, subject subject, before *site) (*si
 			return nil, err
 		}
 	}
-	if !fresh {
-		return site, nil
+	if fresh {
+		err := site.send(http.MethodPost, "/api/v1/trusted_publishing/github_configs", s.adminToken, demoConfig)
+		if err != nil {
+			return nil, err
+		}
 	}
-	return site, site.send(http.MethodPost, "/api/v1/trusted_publishing/github_configs", s.adminToken, demoConfig)
+	return site, nil
 }
 
 func (s *stack) newDatabase(ctx context.Context, site *site) error {

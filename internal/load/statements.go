@@ -122,12 +122,12 @@ func (recording) Prepare(string) (driver.Stmt, error) {
 }
 
 // QueryContext implements driver.QueryerContext.
-func (r recording) QueryContext(_ context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (r recording) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	r.statements = append(r.statements, query)
 	if strings.Contains(query, "insert into trustpub_used_jtis") && len(args) > 1 {
-		return &answer{args[1].Value}, nil
+		return &answer{args[1].Value}, ctx.Err()
 	}
-	return &answer{}, nil
+	return &answer{}, ctx.Err()
 }
 
 // answer is rows of one column.
