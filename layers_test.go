@@ -30,8 +30,9 @@ var layers = map[string][]string{
 	"trustpubtest": {"application", "domain", "adapters/postgres/pqconn"},
 	"bootstrap":    {"adapters", "application", "domain", "migrations"},
 	"cmd":          {"bootstrap", "application", "domain", "trustpubtest/issuer"},
-	"internal":     {"adapters/postgres/pqconn", "trustpubtest"},
-	"examples":     {"bootstrap", "adapters", "application", "domain", "migrations", "trustpubtest"},
+	// Tools that measure and break. They start variants of the server, and call parts of it.
+	"internal": {"bootstrap", "adapters/postgres", "application", "domain", "trustpubtest"},
+	"examples": {"bootstrap", "adapters", "application", "domain", "migrations", "trustpubtest"},
 }
 
 // formats are folders below adapters that every adapter may import, because they
@@ -44,7 +45,7 @@ var confined = []struct {
 	folders []string
 	because string
 }{
-	{"go.uber.org/fx", []string{"bootstrap", "examples"}, "fx stays in bootstrap"},
+	{"go.uber.org/fx", []string{"bootstrap", "internal/load", "examples"}, "fx stays in bootstrap"},
 	{"github.com/caarlos0/env", []string{"bootstrap"}, "the environment stays in bootstrap"},
 	{"github.com/lib/pq", []string{"adapters/postgres/pqconn", "bootstrap", "examples"}, "a host brings its own driver"},
 	{"modernc.org/sqlite", []string{"bootstrap", "internal", "examples"}, "a host brings its own driver"},
@@ -116,6 +117,8 @@ func TestTheCheckOfTheLayersFindsWhatBreaksThem(t *testing.T) {
 		{"bootstrap imports testing", "bootstrap/x.go", "testing/fstest", "bootstrap must not import testing/fstest"},
 		{"cmd imports an adapter", "cmd/trustpub/x.go", module + "/adapters/sqlite", "cmd/trustpub must not import adapters/sqlite"},
 		{"cmd imports the rest of the test kit", "cmd/trustpub/x.go", module + "/trustpubtest", "cmd/trustpub must not import trustpubtest"},
+		{"a tool imports another adapter", "internal/load/x.go", module + "/adapters/oidc", "internal/load must not import adapters/oidc"},
+		{"another tool imports fx", "internal/faults/x.go", "go.uber.org/fx", "internal/faults must not import go.uber.org/fx: fx stays in bootstrap"},
 		{"cmd imports fx", "cmd/trustpub/x.go", "go.uber.org/fx", "cmd/trustpub must not import go.uber.org/fx"},
 		{"the issuer imports testing", "trustpubtest/issuer/x.go", "testing", "trustpubtest/issuer must not import testing"},
 		{"the issuer imports the domain", "trustpubtest/issuer/x.go", module + "/domain", "trustpubtest/issuer must not import domain"},

@@ -69,8 +69,9 @@ const ballastSize = 10 << 20
 
 // Serve runs [Server] until ctx ends, then drains requests in flight and returns
 // nil. listening is called with the address once requests are accepted; it may be
-// nil. Signals are the caller's: fx would listen for them too, were it asked to wait.
-func Serve(ctx context.Context, settings Settings, logger *slog.Logger, listening func(net.Addr)) error {
+// nil. variations are added to Server, to swap with fx.Decorate what it provides.
+// Signals are the caller's: fx would listen for them too, were it asked to wait.
+func Serve(ctx context.Context, settings Settings, logger *slog.Logger, listening func(net.Addr), variations ...fx.Option) error {
 	ballast := make([]byte, ballastSize)
 	defer runtime.KeepAlive(ballast)
 	failed := make(chan error, 1)
@@ -78,7 +79,7 @@ func Serve(ctx context.Context, settings Settings, logger *slog.Logger, listenin
 	app := fx.New(Server(settings, logger, ListenerEvents{
 		Listening: func(a net.Addr) { address = a },
 		Failed:    func(err error) { failed <- err },
-	}))
+	}), fx.Options(variations...))
 	startCtx, cancel := context.WithTimeout(ctx, app.StartTimeout())
 	defer cancel()
 	err := app.Start(startCtx)

@@ -29,9 +29,29 @@ func (s *sizes) observe(operation string, size int) {
 
 func TestConcurrentCallsShareStatements(t *testing.T) {
 	const calls = 300
+	seen := callAtOnce(t, calls)
+	for _, operation := range []string{"find_configs", "save_token", "find_token"} {
+		require.Greater(t, seen.largest[operation], 1, operation)
+		require.GreaterOrEqual(t, seen.sum[operation], calls, operation)
+	}
+}
+
+func TestCallsOfAnUnsharedStoreMakeStatementsOfTheirOwn(t *testing.T) {
+	const calls = 100
+	seen := callAtOnce(t, calls, postgres.Unshared())
+	for _, operation := range []string{"find_configs", "save_token", "find_token"} {
+		require.Equal(t, 1, seen.largest[operation], operation)
+		require.Equal(t, calls, seen.sum[operation], operation)
+	}
+}
+
+// callAtOnce makes that many calls of each operation of a store, at a time, and returns
+// how many went together.
+func callAtOnce(t *testing.T, calls int, options ...postgres.Option) *sizes {
+	t.Helper()
 	base, _ := newDatabase(t)
 	seen := &sizes{largest: map[string]int{}, sum: map[string]int{}}
-	store := postgres.NewStore(postgrestest.Open(t, base), postgres.ObserveBatches(seen.observe))
+	store := postgres.NewStore(postgrestest.Open(t, base), append(options, postgres.ObserveBatches(seen.observe))...)
 	var configs []domain.Config
 	for i := range 5 {
 		config, err := store.CreateConfig(t.Context(), trustpubtest.NewGitHubConfig(t, func(p *domain.GitHubConfigParams) {
@@ -67,9 +87,5 @@ func TestConcurrentCallsShareStatements(t *testing.T) {
 		})
 	}
 	group.Wait()
-
-	for _, operation := range []string{"find_configs", "save_token", "find_token"} {
-		require.Greater(t, seen.largest[operation], 1, operation)
-		require.GreaterOrEqual(t, seen.sum[operation], calls, operation)
-	}
+	return seen
 }

@@ -11,7 +11,7 @@ import (
 
 // FindConfigs implements [application.ConfigFinder].
 func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
-	return s.finds.Do(ctx, claims)
+	return s.finds(ctx, claims)
 }
 
 func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {

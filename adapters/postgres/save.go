@@ -97,7 +97,7 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 	if len(pins) > 0 {
 		err = s.saveTokenAndPin(ctx, item, pins)
 	} else {
-		_, err = s.saves.Do(ctx, item)
+		_, err = s.saves(ctx, item)
 	}
 	if err != nil {
 		return fmt.Errorf("save token: %w", err)

@@ -19,12 +19,12 @@ import (
 
 // Store implements the storage ports. It is safe for concurrent use. Concurrent calls
 // of FindConfigs, of SaveToken and of FindToken share statements, as package
-// groupcommit says, and with them round trips and commits.
+// groupcommit says, and with them round trips and commits, unless it is [Unshared].
 type Store struct {
 	db     *sqlx.DB
-	finds  *groupcommit.Group[domain.Claims, []domain.Config]
-	saves  *groupcommit.Group[saving, struct{}]
-	tokens *groupcommit.Group[domain.TokenHash, domain.AccessToken]
+	finds  operation[domain.Claims, []domain.Config]
+	saves  operation[saving, struct{}]
+	tokens operation[domain.TokenHash, domain.AccessToken]
 }
 
 var (
@@ -38,7 +38,8 @@ var (
 type Option func(*options)
 
 type options struct {
-	observe func(operation string, size int)
+	observe  func(operation string, size int)
+	unshared bool
 }
 
 // ObserveBatches has observe told how many calls share a statement, 1 included, of the
@@ -46,6 +47,13 @@ type options struct {
 // concurrent use.
 func ObserveBatches(observe func(operation string, size int)) Option {
 	return func(o *options) { o.observe = observe }
+}
+
+// Unshared has each call make a statement of its own. That costs more under load, and is
+// for a host that shares statements by other means, for one whose proxy routes by the
+// parameters of a statement, and for comparison.
+func Unshared() Option {
+	return func(o *options) { o.unshared = true }
 }
 
 // NewStore returns the store in db, whose schema must be current. The handle stays
@@ -61,19 +69,24 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 	}
 	// The name only tells sqlx that placeholders are $1, $2, … .
 	s := &Store{db: sqlx.NewDb(db, "postgres")}
-	s.finds = groupcommit.New(groupcommit.Config[domain.Claims, []domain.Config]{
-		Alone: s.findConfigs, Together: s.findConfigsTogether,
-		Observe: func(size int) { o.observe("find_configs", size) },
-	})
-	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
-		Alone: s.saveToken, Together: s.saveTokensTogether,
-		Observe: func(size int) { o.observe("save_token", size) },
-	})
-	s.tokens = groupcommit.New(groupcommit.Config[domain.TokenHash, domain.AccessToken]{
-		Alone: s.findToken, Together: s.findTokensTogether,
-		Observe: func(size int) { o.observe("find_token", size) },
-	})
+	s.finds = newOperation(o, "find_configs", s.findConfigs, s.findConfigsTogether)
+	s.saves = newOperation(o, "save_token", s.saveToken, s.saveTokensTogether)
+	s.tokens = newOperation(o, "find_token", s.findToken, s.findTokensTogether)
 	return s
+}
+
+// operation makes one call, together with others unless the store is unshared.
+type operation[Q, A any] func(ctx context.Context, question Q) (A, error)
+
+func newOperation[Q, A any](o options, name string, alone operation[Q, A], together func(context.Context, []Q) ([]groupcommit.Answer[A], error)) operation[Q, A] {
+	observe := func(size int) { o.observe(name, size) }
+	if o.unshared {
+		return func(ctx context.Context, question Q) (A, error) {
+			observe(1)
+			return alone(ctx, question)
+		}
+	}
+	return groupcommit.New(groupcommit.Config[Q, A]{Alone: alone, Together: together, Observe: observe}).Do
 }
 
 // Advisory locks. The first word is trustpub's, "trus" in ASCII.

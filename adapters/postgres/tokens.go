@@ -14,7 +14,7 @@ import (
 
 // FindToken implements [application.TokenStore].
 func (s *Store) FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
-	return s.tokens.Do(ctx, hash)
+	return s.tokens(ctx, hash)
 }
 
 // selectRow reads rows as [tokenRow]; the condition follows.

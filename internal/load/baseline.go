@@ -47,85 +47,58 @@ func serveEcho(address string) error {
 	return e.Start(address)
 }
 
-// The scripts do what the servers ask of the database, one transaction at a time, with
-// prepared statements. Each runs as often as requests were sent.
-const (
-	exchangeScript = `
-\set a random(1, 9223372036854775807)
-\set b random(1, 9223372036854775807)
-select c.id, c.created_at, c.provider, c.ecosystem, c.package, c.issuer, c.lookup_key, c.pinned, g.repository_owner, g.repository_name,
-	g.repository_owner_id, g.workflow_filename, g.workflow_repository, g.reusable_workflow_filename, g.environment
-from trustpub_configs c
-join trustpub_configs_github g on g.id = c.id
-where c.issuer = :issuer::text and c.lookup_key = 'octo-org/octo-repo' and c.provider = 'github'
-order by c.id;
-with spent as (
-	insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
-	values (sha256(int8send(:a::bigint)), sha256(int8send(:b::bigint)), now() + interval '10 minutes')
-	on conflict (hash) do update set hashed_token = excluded.hashed_token
-		where used.hashed_token = excluded.hashed_token
-	returning used.hashed_token, used.xmax = 0 as is_new
-), stored as (
-	insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
-	select spent.hashed_token, now(), now() + interval '30 minutes', :issuer::text, :subject::text, :grants::jsonb, :publisher::jsonb
-	from spent
-	where spent.is_new
-)
-select hashed_token from spent
-union all
-select hashed_token from trustpub_used_jtis where hash = sha256(int8send(:a::bigint))
-limit 1;
-`
-	introspectScript = `
-select t.hashed_token, t.issued_at, t.expires_at, t.revoked_at, t.issuer, t.subject, t.publisher,
-	coalesce((
-		select jsonb_agg(g.value order by g.ordinality)
-		from jsonb_array_elements(t.grants) with ordinality g
-		where exists (
-			select 1 from trustpub_configs c
-			where c.id = (g.value ->> 'config_id')::bigint and c.provider = g.value ->> 'provider'
-		)
-	), '[]') as grants
-from trustpub_tokens t
-where t.hashed_token = :hash::bytea;
-`
-)
-
 // bench is what pgbench found.
 type bench struct {
 	perSecond float64
 	mean      time.Duration
 }
 
-// pgbench runs a script with so many clients for n transactions.
-func (s *stack) pgbench(ctx context.Context, script string, clients, n int) (bench, error) {
+// pgbench measures what the site's servers ask of the database, one transaction at a
+// time, with prepared statements, as often as requests are sent.
+func (m *measurement) pgbench(ctx context.Context, s *site, clients int) (result, error) {
+	script, err := s.script(ctx, m.mode)
+	if err != nil {
+		return result{}, err
+	}
+	before, err := cpuOfFamily(m.stack.postgresPID())
+	if err != nil {
+		return result{}, err
+	}
+	transactions := max(m.n/clients, 1)
+	b, own, err := s.runPgbench(ctx, script, clients, transactions)
+	if err != nil {
+		return result{}, err
+	}
+	after, err := cpuOfFamily(m.stack.postgresPID())
+	if err != nil {
+		return result{}, err
+	}
+	each := func(d time.Duration) time.Duration { return d / time.Duration(transactions*clients) }
+	return result{what: rowPgbench, connections: clients, perSecond: b.perSecond, p50: b.mean, database: each(after - before), client: each(own)}, nil
+}
+
+// runPgbench runs a script and returns pgbench's findings and its own CPU time.
+func (s *site) runPgbench(ctx context.Context, script string, clients, transactions int) (bench, time.Duration, error) {
 	var grants, publisher, hash string
 	err := s.query(ctx, `select grants, publisher, '\x' || encode(hashed_token, 'hex') from trustpub_tokens limit 1`, &grants, &publisher, &hash)
 	if err != nil {
-		return bench{}, fmt.Errorf("read a token: %w", err)
+		return bench{}, 0, fmt.Errorf("read a token: %w", err)
 	}
-	file, err := os.CreateTemp("", "trustpub-pgbench")
+	file := filepath.Join(s.stack.folder, "pgbench.sql")
+	err = os.WriteFile(file, []byte(script), 0o600)
 	if err != nil {
-		return bench{}, err
+		return bench{}, 0, err
 	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	_, err = file.WriteString(script)
-	if err != nil {
-		return bench{}, err
-	}
-	err = file.Close()
-	if err != nil {
-		return bench{}, err
-	}
-	command := exec.CommandContext(ctx, s.postgres.Program("pgbench"), "-n", "-M", "prepared", "-f", file.Name(),
-		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), "-t", strconv.Itoa(max(n/clients, 1)),
-		"-D", "issuer="+s.ci.URL(), "-D", "subject=repo:octo-org/octo-repo:ref:refs/tags/v1.2.3", "-D", "grants="+grants, "-D", "publisher="+publisher, "-D", "hash="+hash,
-		"-h", s.postgres.Folder(), "-U", "postgres", "postgres")
+	command := exec.CommandContext(ctx, s.stack.postgres.Program("pgbench"), "-n", "-M", "prepared", "-f", file,
+		"-c", strconv.Itoa(clients), "-j", strconv.Itoa(min(clients, 2)), "-t", strconv.Itoa(transactions),
+		"-D", "issuer="+s.stack.ci.URL(), "-D", "subject=repo:octo-org/octo-repo:ref:refs/tags/v1.2.3", "-D", "grants="+grants, "-D", "publisher="+publisher, "-D", "hash="+hash,
+		"-h", s.stack.postgres.Folder(), "-U", "postgres", s.databaseName)
 	output, err := command.CombinedOutput()
 	if err != nil {
-		return bench{}, fmt.Errorf("%s: %w: %s", filepath.Base(command.Path), err, output)
+		return bench{}, 0, fmt.Errorf("%s: %w: %s", filepath.Base(command.Path), err, output)
 	}
-	return readBench(string(output))
+	b, err := readBench(string(output))
+	return b, command.ProcessState.UserTime() + command.ProcessState.SystemTime(), err
 }
 
 var (

@@ -9,7 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,15 +26,62 @@ import (
 // lifetime is that of pre-signed ID tokens, so that a file of them serves for a day.
 const lifetime = 23 * time.Hour
 
-// sign makes n ID tokens, each for one exchange, on all cores. audience is their aud.
-func sign(ci *issuer.Issuer, n int, audience string) ([]string, error) {
+// signAll makes the ID tokens of all subjects, one after the other.
+func signAll(ci *issuer.Issuer, o options) ([]string, error) {
+	var all []string
+	for k, s := range o.signed() {
+		jwts, err := sign(ci, o.needed(s), o.audience, o.pick(k, s))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, jwts...)
+	}
+	return all, nil
+}
+
+// pick returns which repositories the ID tokens of subject k are of, one after the
+// other; 0 is that of the demo publisher.
+func (o options) pick(k int, s subject) func() int {
+	if s.repositories <= 1 {
+		return func() int { return 0 }
+	}
+	random := rand.New(rand.NewPCG(o.seed, uint64(k)))
+	return func() int { return 1 + random.IntN(s.repositories) }
+}
+
+// sign makes n ID tokens, each for one exchange, on all cores. audience is their aud,
+// and pick tells which repositories they are of.
+func sign(ci *issuer.Issuer, n int, audience string, pick func() int) ([]string, error) {
+	// A million of them stay, so that little garbage may come to as much again.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	jwts := make([]string, n)
+	repositories := make([]int, n)
+	for i := range repositories {
+		repositories[i] = pick()
+	}
 	errs := make([]error, n)
-	claims := ci.GitHubClaims().With("aud", audience).With("exp", time.Now().Add(lifetime).Unix())
+	expiry := time.Now().Add(lifetime).Unix()
 	inParallel(n, func(i int) {
-		jwts[i], errs[i] = ci.Sign(claims.With("jti", ci.GitHubClaims()["jti"]))
+		claims := ci.GitHubClaims()
+		claims["aud"], claims["exp"] = audience, expiry
+		if r := repositories[i]; r > 0 {
+			claimRepository(claims, r)
+		}
+		jwts[i], errs[i] = ci.Sign(claims)
 	})
 	return jwts, errors.Join(errs...)
+}
+
+// claimRepository makes the claims those of a job of repository r that was filled in.
+func claimRepository(claims issuer.Claims, r int) {
+	id := strconv.Itoa(r)
+	owner := "owner-" + id
+	for name, value := range claims {
+		if text, ok := value.(string); ok {
+			claims[name] = strings.Replace(text, demoRepository, owner+"/repository", 1)
+		}
+	}
+	claims["repository_owner"], claims["repository_owner_id"], claims["repository_id"] = owner, id, id
 }
 
 // keysOf returns where the key set stands that belongs to a file of ID tokens.
@@ -139,7 +190,7 @@ func standIn(file string, jwts []string) (*issuer.Issuer, error) {
 
 // inParallel calls do for 0 to n-1 on all cores.
 func inParallel(n int, do func(i int)) {
-	const workers = 4
+	workers := runtime.GOMAXPROCS(0)
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {

@@ -16,6 +16,15 @@ import (
 	"github.com/trustpub/trustpub/internal/program"
 )
 
+// TestMain is also the servers that the program starts of itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "-serve-") {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
 func TestAnExchangeIsMeasuredFromEndToEnd(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-db", "sqlite", "-n", "20", "-rounds", "1", "-connections", "1,4"}, nil, &out, os.Stderr))
@@ -40,7 +49,7 @@ func TestAnIDTokenThatWasUsedIsARefusal(t *testing.T) {
 
 func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 	for args, want := range map[string]string{
-		"-mode x":                          "use exchange or introspect",
+		"-mode x":                          "use exchange, introspect or verify",
 		"-connections 0":                   "use numbers above zero",
 		"-connections 1,x":                 "use numbers above zero",
 		"-n 0":                             "must be above zero",
@@ -50,7 +59,7 @@ func TestWhatCannotBeMeasuredIsSaid(t *testing.T) {
 		"-jwts /nonexistent":               "no such file",
 		"-mode introspect -url x -jwts -":  "-registry-token",
 		"-url https://x -jwts -":           "http://HOST:PORT",
-		"-db sqlite -prefill 1 -n 1":       "-prefill needs PostgreSQL",
+		"-db sqlite -prefill 1 -n 1":       "need servers on PostgreSQL",
 		"-db mysql -n 1 -rounds 1 -rate 1": "use postgres or sqlite",
 	} {
 		err := run(t.Context(), strings.Fields(args), strings.NewReader(strings.Repeat("a.b.c\n", 300000)), &strings.Builder{}, &strings.Builder{})
@@ -78,8 +87,10 @@ func TestMediansAreThoseOfTheRounds(t *testing.T) {
 	require.Equal(t, result{perSecond: 2, p50: 4, memory: 9, refusals: map[string]int{"a": 3, "b": 1}}, m)
 }
 
-func get(path string) func(int) []byte {
-	return func(int) []byte { return []byte("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n") }
+func get(path string) func([]byte, int) []byte {
+	return func(buffer []byte, _ int) []byte {
+		return append(buffer, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"...)
+	}
 }
 
 func TestAtAFixedRateWaitingCountsAsLatency(t *testing.T) {

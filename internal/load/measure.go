@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -18,41 +19,66 @@ type result struct {
 	// server, database and client are CPU time for each request; 0 is not known.
 	server, database, client time.Duration
 	// memory is the peak of the largest server, in MiB.
-	memory   float64
+	memory float64
+	// resident is what the servers held together at each tenth of a long round, in MiB.
+	resident []float64
 	refusals map[string]int
 }
 
 const (
-	rowTrustpub = "trustpub"
-	rowEcho     = "empty echo handler"
-	rowPgbench  = "pgbench"
-	rowRS256    = "bare RS256"
+	rowEcho    = "empty echo handler"
+	rowPgbench = "pgbench"
+	rowRS256   = "bare RS256"
 )
 
-// measure measures everything in rounds, so that each kind has its share of whatever
-// else the machine does, and returns medians.
-func (m *measurement) measure(ctx context.Context) ([]result, error) {
-	type key struct {
-		what        string
-		connections int
+// row is what the rounds of one measurement have in common.
+type row struct {
+	what        string
+	connections int
+}
+
+// results are all rounds, of rows in the order in which they came.
+type results struct {
+	order  []row
+	rounds map[row][]result
+}
+
+func (r *results) add(round result) {
+	key := row{round.what, round.connections}
+	if r.rounds[key] == nil {
+		r.order = append(r.order, key)
 	}
-	var order []key
-	all := map[key][]result{}
-	add := func(r result) {
-		k := key{r.what, r.connections}
-		if all[k] == nil {
-			order = append(order, k)
+	r.rounds[key] = append(r.rounds[key], round)
+}
+
+func (r *results) medians() []result {
+	all := make([]result, 0, len(r.order))
+	for _, key := range r.order {
+		all = append(all, medians(r.rounds[key]))
+	}
+	return all
+}
+
+// measure measures everything in rounds, so that each kind has its share of whatever
+// else the machine does. Sites go first in turn.
+func (m *measurement) measure(ctx context.Context) (*results, error) {
+	all := &results{rounds: map[row][]result{}}
+	for _, s := range m.sites { // Rows in this order, whatever the turns.
+		for _, connections := range m.connections {
+			all.order = append(all.order, row{s.name, connections})
+			all.rounds[row{s.name, connections}] = []result{}
 		}
-		all[k] = append(all[k], r)
 	}
 	for round := range m.rounds {
 		for _, connections := range m.connections {
 			m.say("round %d of %d, %d connections", round+1, m.rounds, connections)
-			r, err := m.servers(ctx, connections)
-			if err != nil {
-				return nil, err
+			for i := range m.sites {
+				r, err := m.turn(ctx, m.sites[(i+round)%len(m.sites)], connections)
+				if err != nil {
+					return nil, err
+				}
+				all.add(r)
 			}
-			add(r)
 			if !m.baseline {
 				continue
 			}
@@ -61,45 +87,68 @@ func (m *measurement) measure(ctx context.Context) ([]result, error) {
 				return nil, err
 			}
 			for _, r := range baselines {
-				add(r)
+				all.add(r)
 			}
 		}
 	}
-	results := make([]result, 0, len(order))
-	for _, k := range order {
-		results = append(results, medians(all[k]))
-	}
-	return results, ctx.Err()
+	return all, ctx.Err()
 }
 
-// servers drives the servers once.
-func (m *measurement) servers(ctx context.Context, connections int) (result, error) {
-	p := plan{addresses: m.stack.addresses, connections: connections, n: m.n, rate: m.rate, request: m.introspectRequest}
-	if m.mode == "exchange" {
-		p.request = m.exchangeRequest(m.sent)
-		m.sent += m.n
+// turn measures a site once.
+func (m *measurement) turn(ctx context.Context, s *site, connections int) (result, error) {
+	if m.mode == modeVerify {
+		return s.verify(ctx, connections, m.n)
 	}
-	return m.timed(ctx, rowTrustpub, p, m.stack.pids(), m.stack.postgresPID())
+	p := plan{addresses: s.addresses, connections: connections, n: m.n, rate: m.rate}
+	if m.mode == modeIntrospect {
+		p.request = s.introspectRequest()
+		return m.timed(ctx, s.name, p, s.pids())
+	}
+	if m.sweep > 0 {
+		return m.sweepTurn(ctx, s, p)
+	}
+	p.request = s.exchangeRequest(s.sent)
+	s.sent += m.n
+	return m.timed(ctx, s.name, p, s.pids())
 }
+
+// usage is CPU time: of the servers, of PostgreSQL and of this process.
+type usage [3]time.Duration
+
+func (m *measurement) usage(servers []int) (cpu usage, err error) {
+	cpu[0], err = cpuOf(servers)
+	if err == nil {
+		cpu[1], err = cpuOfFamily(m.stack.postgresPID())
+	}
+	if err == nil {
+		cpu[2], err = cpuOf([]int{selfPID})
+	}
+	return cpu, err
+}
+
+// longRound is how many requests make it worth while to look at the memory meanwhile.
+const longRound = 100_000
 
 // timed drives a plan and measures what it takes.
-func (m *measurement) timed(ctx context.Context, what string, p plan, servers []int, database int) (result, error) {
-	usage := func() (cpu [3]time.Duration, err error) {
-		cpu[0], err = cpuOf(servers)
-		if err == nil {
-			cpu[1], err = cpuOfFamily(database)
+func (m *measurement) timed(ctx context.Context, what string, p plan, servers []int) (result, error) {
+	var resident []float64
+	var mu sync.Mutex // Of resident.
+	if len(servers) > 0 && p.n >= longRound && what != rowEcho {
+		p.tenth = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			mib, err := sumMemory(servers)
+			if err == nil { // One that can't be read is missed below.
+				resident = append(resident, mib)
+			}
 		}
-		if err == nil {
-			cpu[2], err = cpuOf([]int{selfPID})
-		}
-		return cpu, err
 	}
-	before, err := usage()
+	before, err := m.usage(servers)
 	if err != nil {
 		return result{}, err
 	}
 	o := drive(ctx, p)
-	after, err := usage()
+	after, err := m.usage(servers)
 	if err != nil {
 		return result{}, err
 	}
@@ -107,39 +156,31 @@ func (m *measurement) timed(ctx context.Context, what string, p plan, servers []
 	if err != nil {
 		return result{}, err
 	}
-	each := func(i int) time.Duration { return (after[i] - before[i]) / time.Duration(p.n) }
+	r := o.result(what, p.connections)
+	each := func(i int) time.Duration { return (after[i] - before[i]) / time.Duration(max(o.sent, 1)) }
+	r.server, r.database, r.client, r.memory, r.resident = each(0), each(1), each(2), memory, resident
+	return r, nil
+}
+
+// result returns what the outcome says of itself.
+func (o outcome) result(what string, connections int) result {
 	return result{
-		what: what, connections: p.connections, perSecond: o.perSecond(),
-		p50: o.quantile(0.5), p99: o.quantile(0.99), max: o.quantile(1),
-		server: each(0), database: each(1), client: each(2), memory: memory, refusals: o.refusals,
-	}, nil
+		what: what, connections: connections, perSecond: o.perSecond(),
+		p50: o.quantile(0.5), p99: o.quantile(0.99), max: o.quantile(1), refusals: o.refusals,
+	}
 }
 
 // baselines measures what the servers are compared with.
 func (m *measurement) baselines(ctx context.Context, connections int) ([]result, error) {
-	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest}, []int{m.echo.PID()}, 0)
+	echo, err := m.timed(ctx, rowEcho, plan{addresses: []string{m.echoAddress}, connections: connections, n: m.n, request: m.emptyRequest()}, []int{m.echo.PID()})
 	if err != nil {
 		return nil, err
 	}
-	script := exchangeScript
-	if m.mode == "introspect" {
-		script = introspectScript
-	}
-	before, err := cpuOfFamily(m.stack.postgresPID())
+	pg, err := m.pgbench(ctx, m.sites[0], connections)
 	if err != nil {
 		return nil, err
 	}
-	b, err := m.stack.pgbench(ctx, script, connections, m.n)
-	if err != nil {
-		return nil, err
-	}
-	after, err := cpuOfFamily(m.stack.postgresPID())
-	if err != nil {
-		return nil, err
-	}
-	results := []result{echo, {
-		what: rowPgbench, connections: connections, perSecond: b.perSecond, p50: b.mean, database: (after - before) / time.Duration(m.n),
-	}}
+	results := []result{echo, pg}
 	if m.key != nil {
 		d, err := rs256(m.jwts[0], m.key)
 		if err != nil {
@@ -161,6 +202,7 @@ func medians(rounds []result) result {
 	r.database = median(rounds, func(r result) time.Duration { return r.database })
 	r.client = median(rounds, func(r result) time.Duration { return r.client })
 	r.memory = slices.MaxFunc(rounds, func(a, b result) int { return cmp.Compare(a.memory, b.memory) }).memory
+	r.resident = rounds[len(rounds)-1].resident
 	r.refusals = map[string]int{}
 	for _, round := range rounds {
 		for why, n := range round.refusals {

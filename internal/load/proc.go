@@ -90,19 +90,37 @@ func cpuOfFamily(pid int) (time.Duration, error) {
 func peakMemory(pids []int) (float64, error) {
 	var most float64
 	for _, pid := range pids {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		mib, err := memory(pid, "VmHWM")
 		if err != nil {
 			return 0, err
 		}
-		_, after, found := strings.Cut(string(status), "\nVmHWM:")
-		if !found {
-			return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
-		}
-		kib, err := strconv.ParseFloat(strings.Fields(after)[0], 64)
-		if err != nil {
-			return 0, err
-		}
-		most = max(most, kib/1024)
+		most = max(most, mib)
 	}
 	return most, nil
+}
+
+// sumMemory returns the resident memory that the processes have together, in MiB.
+func sumMemory(pids []int) (sum float64, err error) {
+	for _, pid := range pids {
+		mib, err := memory(pid, "VmRSS")
+		if err != nil {
+			return 0, err
+		}
+		sum += mib
+	}
+	return sum, nil
+}
+
+// memory returns a figure of /proc/PID/status (proc(5)) in MiB.
+func memory(pid int, name string) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, found := strings.Cut(string(status), "\n"+name+":")
+	if !found {
+		return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
+	}
+	kib, err := strconv.ParseFloat(strings.Fields(after)[0], 64)
+	return kib / 1024, err
 }

@@ -30,6 +30,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case o.serveEcho != "":
 		return serveEcho(o.serveEcho)
+	case o.serveUnshared:
+		return serveUnshared(ctx, stderr)
 	case o.write != "":
 		return write(o, stdout)
 	}
@@ -43,11 +45,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	err = errors.Join(writeTable(stdout, results), writeRatios(stdout, o, results))
+	err = m.report(stdout, results)
 	if err != nil {
 		return err
 	}
-	if refused := refusals(results); len(refused) > 0 && !o.allowRefusals {
+	if refused := refusals(results.medians()); len(refused) > 0 && !o.allowRefusals {
 		return fmt.Errorf("requests were refused: %v", refused)
 	}
 	return nil
@@ -60,7 +62,7 @@ func write(o options, stdout io.Writer) error {
 		return err
 	}
 	defer func() { _ = ci.Close() }()
-	jwts, err := sign(ci, o.needed(), o.audience)
+	jwts, err := signAll(ci, o)
 	if err != nil {
 		return err
 	}
@@ -80,19 +82,29 @@ type measurement struct {
 	jwts  []string
 	key   *rsa.PublicKey // Of the ID tokens that were signed here.
 	stack *stack
+	sites []*site
 	echo  *program.Process
 	// echoAddress is where the empty handler listens.
 	echoAddress string
-	// tokens are what is introspected.
-	tokens []string
-	stops  []func()
-	sent   int
+	swept       []sweeping
+	stops       []func()
 }
 
 func (m *measurement) close() {
 	for _, stop := range slices.Backward(m.stops) {
 		stop()
 	}
+}
+
+// report writes what was measured.
+func (m *measurement) report(stdout io.Writer, results *results) error {
+	medians := results.medians()
+	err := errors.Join(writeTable(stdout, medians), writeResident(stdout, medians), writeRatios(stdout, m.options, medians),
+		writeComparison(stdout, m.options, results))
+	for _, s := range m.swept {
+		err = errors.Join(err, s.write(stdout))
+	}
+	return err
 }
 
 func (m *measurement) say(format string, args ...any) {
@@ -106,29 +118,14 @@ func (m *measurement) prepare(ctx context.Context, stdin io.Reader) error {
 		return err
 	}
 	if m.url != "" {
-		m.stack = &stack{registryToken: m.registryToken}
-		for text := range strings.SplitSeq(m.url, ",") {
-			u, err := url.Parse(text)
-			if err != nil || u.Scheme != "http" || u.Port() == "" {
-				return fmt.Errorf("-url %q: use http://HOST:PORT", text)
-			}
-			m.stack.addresses = append(m.stack.addresses, u.Host)
-		}
+		err = m.useServers()
 	} else {
-		m.say("starting %d trustpub on %s", m.replicas, m.database)
-		m.stack, err = startStack(ctx, ci, m.database, m.replicas)
-		if err != nil {
-			return err
-		}
-		m.stops = append(m.stops, m.stack.stop)
+		err = m.startServers(ctx, ci)
 	}
-	if m.prefill > 0 {
-		m.say("filling the database with %d rows of each kind", m.prefill)
-		err = m.stack.fill(ctx, m.prefill)
-		if err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
+	m.hand()
 	if m.baseline {
 		err = m.startEcho(ctx)
 		if err != nil {
@@ -138,14 +135,73 @@ func (m *measurement) prepare(ctx context.Context, stdin io.Reader) error {
 	return m.prepareTokens(ctx)
 }
 
+// useServers takes servers that run already.
+func (m *measurement) useServers() error {
+	s := &site{subject: m.subjects()[0], stack: &stack{registryToken: m.registryToken}}
+	for text := range strings.SplitSeq(m.url, ",") {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" || u.Port() == "" {
+			return fmt.Errorf("-url %q: use http://HOST:PORT", text)
+		}
+		s.addresses = append(s.addresses, u.Host)
+	}
+	m.stack, m.sites = s.stack, []*site{s}
+	return nil
+}
+
+// startServers starts the servers of all subjects.
+func (m *measurement) startServers(ctx context.Context, ci *issuer.Issuer) error {
+	m.say("starting %d trustpub on %s", m.replicas*len(m.subjects()), m.database)
+	var err error
+	m.stack, err = startStack(ctx, ci, m.database, m.replicas)
+	if err != nil {
+		return err
+	}
+	m.stops = append(m.stops, m.stack.stop)
+	var before *site
+	for _, subject := range m.subjects() {
+		s, err := m.stack.newSite(ctx, subject, before)
+		if err != nil {
+			return err
+		}
+		m.sites, before = append(m.sites, s), s
+		if !s.besides && (s.prefill > 0 || s.repositories > 1) {
+			begin := time.Now()
+			m.say("filling the database of %s with %d publishers and %d rows of each other kind", s.name, max(s.prefill, s.repositories), s.prefill)
+			err = s.fill(ctx)
+			if err != nil {
+				return err
+			}
+			m.say("that took %s", time.Since(begin).Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// hand gives each site its ID tokens.
+func (m *measurement) hand() {
+	rest := m.jwts
+	for _, s := range m.sites {
+		n := min(m.needed(s.subject), len(rest))
+		s.jwts = rest[:n]
+		if m.sweep == 0 {
+			rest = rest[n:]
+		}
+	}
+}
+
 func (m *measurement) prepareJWTs(stdin io.Reader) (*issuer.Issuer, error) {
+	needed := 0
+	for _, s := range m.signed() {
+		needed += m.needed(s)
+	}
 	if m.options.jwts != "" {
 		var err error
 		m.jwts, err = readJWTs(m.options.jwts, stdin)
 		if err != nil {
 			return nil, err
 		}
-		if needed := m.needed(); len(m.jwts) < needed {
+		if len(m.jwts) < needed {
 			return nil, fmt.Errorf("%s holds %d ID tokens, and %d are needed", m.options.jwts, len(m.jwts), needed)
 		}
 		if m.url != "" {
@@ -162,9 +218,9 @@ func (m *measurement) prepareJWTs(stdin io.Reader) (*issuer.Issuer, error) {
 		return nil, err
 	}
 	m.stops = append(m.stops, func() { _ = ci.Close() })
-	m.say("signing %d ID tokens", m.needed())
+	m.say("signing %d ID tokens", needed)
 	m.key = ci.PublicKey()
-	m.jwts, err = sign(ci, m.needed(), m.audience)
+	m.jwts, err = signAll(ci, m.options)
 	return ci, err
 }
 
@@ -182,7 +238,7 @@ func (m *measurement) startEcho(ctx context.Context) error {
 	}
 	m.stops = append(m.stops, func() { _ = m.echo.Kill() })
 	for range 100 {
-		o := drive(ctx, plan{addresses: []string{m.echoAddress}, connections: 1, n: 1, request: m.emptyRequest})
+		o := drive(ctx, plan{addresses: []string{m.echoAddress}, connections: 1, n: 1, request: m.emptyRequest()})
 		if o.succeeded == 1 {
 			return nil
 		}
@@ -191,47 +247,41 @@ func (m *measurement) startEcho(ctx context.Context) error {
 	return errors.New("the empty handler does not answer")
 }
 
-// prepareTokens mints the tokens that are introspected, or the one that pins the
-// publisher.
+// prepareTokens mints the tokens that are introspected or verified.
 func (m *measurement) prepareTokens(ctx context.Context) error {
-	if m.mode != "introspect" {
+	if m.mode == modeExchange {
 		return nil
 	}
-	m.say("minting %d tokens", introspected)
-	m.tokens = make([]string, introspected)
+	for i, s := range m.sites {
+		if s.besides {
+			s.tokens = m.sites[i-1].tokens
+			continue
+		}
+		m.say("minting %d tokens", introspected)
+		err := s.mint(ctx, introspected)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mint exchanges ID tokens for the tokens.
+func (s *site) mint(ctx context.Context, n int) error {
+	s.tokens = make([]string, n)
 	var wrong error
 	o := drive(ctx, plan{
-		addresses: m.stack.addresses, connections: 1, n: introspected, request: m.exchangeRequest(0),
-		answered: func(i int, body []byte) {
+		addresses: s.addresses, connections: 1, n: n, request: s.exchangeRequest(0),
+		answered: func(i int, body []byte) { // One connection: one at a time.
 			var answer struct {
 				Token string `json:"token"`
 			}
 			wrong = errors.Join(wrong, json.Unmarshal(body, &answer))
-			m.tokens[i] = answer.Token
+			s.tokens[i] = answer.Token
 		},
 	})
-	if o.succeeded != introspected {
-		return fmt.Errorf("the servers minted %d of %d tokens: %v", o.succeeded, introspected, o.refusals)
+	if o.succeeded != n {
+		return fmt.Errorf("the servers minted %d of %d tokens: %v", o.succeeded, n, o.refusals)
 	}
 	return wrong
-}
-
-func (m *measurement) exchangeRequest(first int) func(int) []byte {
-	host := m.stack.addresses[0]
-	return func(i int) []byte {
-		body := `{"jwt":"` + m.jwts[first+i] + `"}`
-		return fmt.Appendf(nil, "PUT /api/v1/trusted_publishing/tokens HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, len(body), body)
-	}
-}
-
-func (m *measurement) introspectRequest(i int) []byte {
-	body := "token=" + m.tokens[i%len(m.tokens)]
-	return fmt.Appendf(nil, "POST /oauth/introspect HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		m.stack.addresses[0], m.stack.registryToken, len(body), body)
-}
-
-// emptyRequest is as long as an exchange.
-func (m *measurement) emptyRequest(i int) []byte {
-	body := m.jwts[i%len(m.jwts)]
-	return fmt.Appendf(nil, "PUT / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", m.echoAddress, len(body), body)
 }

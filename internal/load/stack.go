@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,25 +23,45 @@ import (
 	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
 
-// stack is what is measured: servers on one database, which trust an issuer.
+// stack is what is started: PostgreSQL and the program, for sites that trust an issuer.
 type stack struct {
 	ci            *issuer.Issuer
-	postgres      *postgrestest.Server // nil on SQLite
-	databaseURL   string
+	postgres      *postgrestest.Server // nil on SQLite and at servers that run already
+	program       string
+	folder        string
+	adminToken    string
 	registryToken string
-	addresses     []string
-	servers       []*program.Process
+	replicas      int
+	databases     int
 	stops         []func()
 }
 
-// The demo publisher is that of the issuer's ID tokens.
-const demoConfig = `{"github_config":{"crate":"demo","repository_owner":"octo-org","repository_owner_id":65,"repository_name":"octo-repo","workflow_filename":"release.yml","environment":null}}`
+// site is what is measured: servers on one database.
+type site struct {
+	subject
+	stack       *stack
+	databaseURL string
+	// databaseName is its name on PostgreSQL.
+	databaseName string
+	addresses    []string
+	servers      []*program.Process
+	// jwts are the ID tokens for its servers, of which so many were sent.
+	jwts []string
+	sent int
+	// tokens are the access tokens that are introspected.
+	tokens []string
+}
 
-// startStack builds the program and starts as many servers on a fresh database of that
-// kind, which wait for their disk as they do in production.
+const (
+	demoRepository = "octo-org/octo-repo"
+	// The demo publisher is that of the issuer's ID tokens.
+	demoConfig = `{"github_config":{"crate":"demo","repository_owner":"octo-org","repository_owner_id":65,"repository_name":"octo-repo","workflow_filename":"release.yml","environment":null}}`
+)
+
+// startStack builds the program and starts what its servers need.
 func startStack(ctx context.Context, ci *issuer.Issuer, database string, replicas int) (*stack, error) {
-	s := &stack{ci: ci, registryToken: rand.Text() + rand.Text()}
-	err := s.start(ctx, database, replicas)
+	s := &stack{ci: ci, adminToken: rand.Text() + rand.Text(), registryToken: rand.Text() + rand.Text(), replicas: replicas}
+	err := s.start(ctx, database)
 	if err != nil {
 		s.stop()
 		return nil, err
@@ -48,64 +69,105 @@ func startStack(ctx context.Context, ci *issuer.Issuer, database string, replica
 	return s, nil
 }
 
-func (s *stack) start(ctx context.Context, database string, replicas int) error {
-	folder, err := os.MkdirTemp("", "trustpub-load")
-	if err != nil {
-		return err
-	}
-	s.stops = append(s.stops, func() { _ = os.RemoveAll(folder) })
-	path, err := program.Build(ctx, folder)
-	if err != nil {
-		return err
-	}
-	err = s.startDatabase(database, folder)
-	if err != nil {
-		return err
-	}
-	admin := rand.Text() + rand.Text()
-	for range replicas {
-		err = s.startServer(ctx, path, admin)
-		if err != nil {
-			return err
-		}
-	}
-	return s.post("/api/v1/trusted_publishing/github_configs", admin, "application/json", demoConfig)
-}
-
-func (s *stack) startDatabase(database, folder string) error {
-	switch database {
-	case "sqlite":
-		s.databaseURL = "sqlite:" + filepath.Join(folder, "load.db")
-		return nil
-	case "postgres":
-	default:
+func (s *stack) start(ctx context.Context, database string) error {
+	if database != "sqlite" && database != "postgres" {
 		return fmt.Errorf("there is no database %q: use postgres or sqlite", database)
 	}
+	var err error
+	s.folder, err = os.MkdirTemp("", "trustpub-load")
+	if err != nil {
+		return err
+	}
+	s.stops = append(s.stops, func() { _ = os.RemoveAll(s.folder) })
+	s.program, err = program.Build(ctx, s.folder)
+	if err != nil || database == "sqlite" {
+		return err
+	}
+	return s.startPostgres()
+}
+
+func (s *stack) startPostgres() error {
 	server, err := postgrestest.Start(postgrestest.Options{Fsync: true})
 	if err != nil {
 		return err
 	}
 	s.stops = append(s.stops, server.Stop)
-	s.postgres, s.databaseURL = server, server.URL()
+	s.postgres = server
 	return nil
 }
 
-func (s *stack) startServer(ctx context.Context, path, admin string) error {
+// newSite starts a subject's servers, on a fresh database which waits for its disk as it
+// does in production, or on that of the site before.
+func (s *stack) newSite(ctx context.Context, subject subject, before *site) (*site, error) {
+	site := &site{subject: subject, stack: s}
+	fresh := !subject.besides
+	if fresh {
+		err := s.newDatabase(ctx, site)
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		site.databaseURL, site.databaseName = before.databaseURL, before.databaseName
+	}
+	for range s.replicas {
+		err := site.startServer(ctx)
+		if err != nil {
+			return nil, err
+		}
+	}
+	if fresh {
+		err := site.send(http.MethodPost, "/api/v1/trusted_publishing/github_configs", s.adminToken, demoConfig)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return site, nil
+}
+
+func (s *stack) newDatabase(ctx context.Context, site *site) error {
+	s.databases++
+	if s.postgres == nil {
+		site.databaseURL = "sqlite:" + filepath.Join(s.folder, fmt.Sprintf("load%d.db", s.databases))
+		return nil
+	}
+	all, err := url.Parse(s.postgres.URL())
+	if err != nil {
+		return err
+	}
+	site.databaseName = fmt.Sprintf("load%d", s.databases)
+	db, err := pqconn.Open(all.String(), 0)
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "create database "+site.databaseName)
+	all.Path = "/" + site.databaseName
+	site.databaseURL = all.String()
+	return errors.Join(err, db.Close())
+}
+
+func (s *site) startServer(ctx context.Context) error {
 	address, err := program.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	command := exec.Command(path, "serve")
+	command := exec.Command(s.stack.program, "serve")
+	if s.unshared {
+		command = exec.Command("/proc/self/exe", "-serve-unshared")
+	}
 	// It formats and writes its log as always, to nowhere.
-	command.Env = append(os.Environ(), "TRUSTPUB_LISTEN="+address, "TRUSTPUB_PROVIDERS=github="+s.ci.URL(),
-		"TRUSTPUB_ADMIN_TOKEN="+admin, "TRUSTPUB_REGISTRY_TOKEN="+s.registryToken, "DATABASE_URL="+s.databaseURL)
+	command.Env = append(os.Environ(), "TRUSTPUB_LISTEN="+address, "TRUSTPUB_PROVIDERS=github="+s.stack.ci.URL(),
+		"TRUSTPUB_ADMIN_TOKEN="+s.stack.adminToken, "TRUSTPUB_REGISTRY_TOKEN="+s.stack.registryToken, "DATABASE_URL="+s.databaseURL)
+	if s.prefill > 0 {
+		// What was filled in expires within the hour, and what is exchanged expires last.
+		command.Env = append(command.Env, "TRUSTPUB_TOKEN_TTL=1h")
+	}
 	server, err := program.Start(command, syscall.SIGKILL)
 	if err != nil {
 		return err
 	}
 	s.servers = append(s.servers, server)
 	s.addresses = append(s.addresses, address)
-	s.stops = append(s.stops, func() { server.Stop(syscall.SIGINT, 30*time.Second) })
+	s.stack.stops = append(s.stack.stops, func() { server.Stop(syscall.SIGINT, 30*time.Second) })
 	return ready(ctx, address)
 }
 
@@ -132,13 +194,13 @@ func ready(ctx context.Context, address string) error {
 	}
 }
 
-// post sends something to the first server, which must accept it.
-func (s *stack) post(path, bearer, contentType, body string) error {
-	request, err := http.NewRequest(http.MethodPost, "http://"+s.addresses[0]+path, strings.NewReader(body))
+// send sends JSON to the first server, which must accept it.
+func (s *site) send(method, path, bearer, body string) error {
+	request, err := http.NewRequest(method, "http://"+s.addresses[0]+path, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", contentType)
+	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+bearer)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -156,7 +218,7 @@ func (s *stack) post(path, bearer, contentType, body string) error {
 }
 
 // pids returns the process IDs of the servers.
-func (s *stack) pids() []int {
+func (s *site) pids() []int {
 	var pids []int
 	for _, server := range s.servers {
 		pids = append(pids, server.PID())
@@ -164,7 +226,7 @@ func (s *stack) pids() []int {
 	return pids
 }
 
-// postgresPID returns the process ID of PostgreSQL, 0 on SQLite.
+// postgresPID returns the process ID of PostgreSQL, 0 where there is none.
 func (s *stack) postgresPID() int {
 	if s.postgres == nil {
 		return 0
@@ -172,12 +234,25 @@ func (s *stack) postgresPID() int {
 	return s.postgres.PID()
 }
 
-// query reads one value from PostgreSQL.
-func (s *stack) query(ctx context.Context, statement string, dest ...any) error {
+// query reads one row from PostgreSQL.
+func (s *site) query(ctx context.Context, statement string, dest ...any) error {
 	return s.withDatabase(func(db *sql.DB) error { return db.QueryRowContext(ctx, statement).Scan(dest...) })
 }
 
-func (s *stack) withDatabase(do func(*sql.DB) error) error {
+// execute runs statements on PostgreSQL.
+func (s *site) execute(ctx context.Context, statements ...string) error {
+	return s.withDatabase(func(db *sql.DB) error {
+		for _, statement := range statements {
+			_, err := db.ExecContext(ctx, statement)
+			if err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *site) withDatabase(do func(*sql.DB) error) error {
 	db, err := pqconn.Open(s.databaseURL, time.Hour)
 	if err != nil {
 		return err

@@ -45,6 +45,59 @@ func known(f float64, format string) string {
 	return fmt.Sprintf(format, f)
 }
 
+// writeResident writes what long rounds held in memory.
+func writeResident(w io.Writer, results []result) error {
+	for _, r := range results {
+		if len(r.resident) == 0 {
+			continue
+		}
+		_, err := fmt.Fprintf(w, "%s, %d connections: resident MiB at each tenth of the last round: %.0f\n", r.what, r.connections, r.resident)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeComparison compares two subjects: what is asked about with what it is held
+// against. Each ratio is the median of those of the rounds.
+func writeComparison(w io.Writer, o options, results *results) error {
+	subjects := o.subjects()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(subjects) > 1 {
+		_, _ = fmt.Fprintln(t, "\nwhat\tconnections\tper second\tp50\tp99\tmax\tserver CPU\tPostgreSQL CPU\t")
+	}
+	for _, s := range subjects[1:] {
+		asked, held := s.name, subjects[0].name
+		if s.unshared {
+			asked, held = held, asked
+		}
+		for _, c := range o.connections {
+			a, b := results.rounds[row{asked, c}], results.rounds[row{held, c}]
+			of := func(figure func(result) float64) string { return medianRatio(a, b, figure) }
+			_, _ = fmt.Fprintf(t, "%s / %s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", asked, held, c, of(func(r result) float64 { return r.perSecond }),
+				of(func(r result) float64 { return float64(r.p50) }), of(func(r result) float64 { return float64(r.p99) }), of(func(r result) float64 { return float64(r.max) }),
+				of(func(r result) float64 { return float64(r.server) }), of(func(r result) float64 { return float64(r.database) }))
+		}
+	}
+	return t.Flush()
+}
+
+// medianRatio returns the median of a/b over the rounds.
+func medianRatio(a, b []result, figure func(result) float64) string {
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		if below := figure(b[i]); below > 0 {
+			ratios = append(ratios, figure(a[i])/below)
+		}
+	}
+	if len(ratios) == 0 {
+		return "-"
+	}
+	slices.Sort(ratios)
+	return fmt.Sprintf("%.2f", ratios[len(ratios)/2])
+}
+
 // writeRatios compares the servers with the baselines.
 func writeRatios(w io.Writer, o options, results []result) error {
 	if !o.baseline {
@@ -60,7 +113,7 @@ func writeRatios(w io.Writer, o options, results []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(t, "\nconnections\tper second / pgbench\tp50 / pgbench's mean\tserver CPU / RS256\tserver+PostgreSQL CPU / RS256\tserver CPU / echo\t")
 	for _, c := range o.connections {
-		us, pg, rsa, echo := find(rowTrustpub, c), find(rowPgbench, c), find(rowRS256, c), find(rowEcho, c)
+		us, pg, rsa, echo := find(o.subjects()[0].name, c), find(rowPgbench, c), find(rowRS256, c), find(rowEcho, c)
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t\n", c, ratio(us.perSecond, pg.perSecond), ratio(float64(us.p50), float64(pg.p50)),
 			ratio(float64(us.server), float64(rsa.server)), ratio(float64(us.server+us.database), float64(rsa.server)), ratio(float64(us.server), float64(echo.server)))
 	}
