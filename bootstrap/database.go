@@ -29,14 +29,14 @@ type Database struct {
 // OpenDatabase opens the database at url. On PostgreSQL nothing is contacted yet;
 // a SQLite file is created when there is none.
 func OpenDatabase(url DatabaseURL) (*Database, error) {
-	return openDatabase(url, instruments{observeBatch: func(string, int) {}})
+	return openDatabase(url, instruments{observeBatch: func(context.Context, string, int) {}})
 }
 
 // instruments watch what a database does.
 type instruments struct {
 	// observeBatch is told how many calls of an operation share a statement or,
 	// on SQLite, a transaction.
-	observeBatch func(operation string, size int)
+	observeBatch func(ctx context.Context, operation string, size int)
 }
 
 func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {

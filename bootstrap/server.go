@@ -114,7 +114,7 @@ func unwrapStart(err error) error {
 // startDatabase opens the database, makes sure of its schema at the start and
 // closes it at the stop.
 func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics) (*Database, error) {
-	db, err := openDatabase(settings.DatabaseURL, instruments{observeBatch: m.ObserveBatch})
+	db, err := openDatabase(settings.DatabaseURL, instruments{observeBatch: func(_ context.Context, operation string, size int) { m.ObserveBatch(operation, size) }})
 	if err != nil {
 		return nil, err
 	}

@@ -38,13 +38,13 @@ var (
 type Option func(*options)
 
 type options struct {
-	observe func(operation string, size int)
+	observe func(ctx context.Context, operation string, size int)
 }
 
 // ObserveBatches has observe told how many calls share a statement, 1 included, of the
-// operations find_configs, save_token and find_token. It must be fast and safe for
-// concurrent use.
-func ObserveBatches(observe func(operation string, size int)) Option {
+// operations find_configs, save_token and find_token. ctx has the values of the call
+// whose values the statement has. It must be fast and safe for concurrent use.
+func ObserveBatches(observe func(ctx context.Context, operation string, size int)) Option {
 	return func(o *options) { o.observe = observe }
 }
 
@@ -55,7 +55,7 @@ func ObserveBatches(observe func(operation string, size int)) Option {
 // when the server is frozen; and that somebody listens to the warning of a commit
 // whose synchronous standby did not confirm it.
 func NewStore(db *sql.DB, opts ...Option) *Store {
-	o := options{observe: func(string, int) {}}
+	o := options{observe: func(context.Context, string, int) {}}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -63,15 +63,15 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 	s := &Store{db: sqlx.NewDb(db, "postgres")}
 	s.finds = groupcommit.New(groupcommit.Config[domain.Claims, []domain.Config]{
 		Alone: s.findConfigs, Together: s.findConfigsTogether,
-		Observe: func(size int) { o.observe("find_configs", size) },
+		Observe: func(ctx context.Context, size int) { o.observe(ctx, "find_configs", size) },
 	})
 	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
 		Alone: s.saveToken, Together: s.saveTokensTogether,
-		Observe: func(size int) { o.observe("save_token", size) },
+		Observe: func(ctx context.Context, size int) { o.observe(ctx, "save_token", size) },
 	})
 	s.tokens = groupcommit.New(groupcommit.Config[domain.TokenHash, domain.AccessToken]{
 		Alone: s.findToken, Together: s.findTokensTogether,
-		Observe: func(size int) { o.observe("find_token", size) },
+		Observe: func(ctx context.Context, size int) { o.observe(ctx, "find_token", size) },
 	})
 	return s
 }
