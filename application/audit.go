@@ -65,6 +65,20 @@ func RequestID(ctx context.Context) string {
 	return id
 }
 
+type traceIDKey struct{}
+
+// WithTraceID returns a context that carries the ID of the trace that shows the request
+// being served, for logs and the audit record.
+func WithTraceID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, traceIDKey{}, id)
+}
+
+// TraceID returns the ID that [WithTraceID] put there; empty when none.
+func TraceID(ctx context.Context) string {
+	id, _ := ctx.Value(traceIDKey{}).(string)
+	return id
+}
+
 // storeError passes a store's *domain.Error on and reports any other error as
 // store_unavailable: nothing that goes wrong in a store may pass for a verdict.
 func storeError(err error) error {

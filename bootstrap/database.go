@@ -9,6 +9,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/postgres"
 	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/adapters/sqlite"
+	"github.com/trustpub/trustpub/adapters/tracing"
 	"github.com/trustpub/trustpub/migrations"
 )
 
@@ -29,14 +30,16 @@ type Database struct {
 // OpenDatabase opens the database at url. On PostgreSQL nothing is contacted yet;
 // a SQLite file is created when there is none.
 func OpenDatabase(url DatabaseURL) (*Database, error) {
-	return openDatabase(url, instruments{observeBatch: func(string, int) {}})
+	return openDatabase(url, instruments{observeBatch: func(context.Context, string, int) {}})
 }
 
 // instruments watch what a database does.
 type instruments struct {
 	// observeBatch is told how many calls of an operation share a statement or,
 	// on SQLite, a transaction.
-	observeBatch func(operation string, size int)
+	observeBatch func(ctx context.Context, operation string, size int)
+	// tracing makes spans of statements; nil makes none.
+	tracing *tracing.Tracing
 }
 
 func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
@@ -44,7 +47,11 @@ func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 	if isSQLite {
 		return openSQLite(path, watch)
 	}
-	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout)
+	var options []pqconn.Option
+	if watch.tracing != nil {
+		options = append(options, pqconn.OpenDBWith(watch.tracing.OpenPostgreSQL))
+	}
+	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout, options...)
 	if err != nil {
 		// The error may show the password.
 		return nil, &SettingError{"DATABASE_URL", "the URL can't be used; use postgres://USER:PASSWORD@HOST/DATABASE with the parameters of libpq"}
@@ -60,7 +67,11 @@ func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 }
 
 func openSQLite(path string, watch instruments) (*Database, error) {
-	db, err := sqlite.Open(path)
+	var options []sqlite.OpenOption
+	if watch.tracing != nil {
+		options = append(options, sqlite.OpenDBWith(watch.tracing.OpenSQLite))
+	}
+	db, err := sqlite.Open(path, options...)
 	if err != nil {
 		return nil, &SettingError{"DATABASE_URL", fmt.Sprintf("the SQLite database can't be opened: %v; use sqlite:PATH in a folder that can be written to", err)}
 	}

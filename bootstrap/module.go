@@ -16,6 +16,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/oidc"
 	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/adapters/ratelimit"
+	"github.com/trustpub/trustpub/adapters/tracing"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -29,11 +30,16 @@ import (
 // [application.Ownership] and [Authenticators], behind which are the host's users
 // and package owners, but also [application.Verifier], [Verifiers],
 // [application.OwnerLookup], [application.Auditor], [Readiness] and [PublicURL].
+//
+// A host that provides a trace.TracerProvider of OpenTelemetry has its spans made of what
+// trustpub does, and without one nothing is traced. A propagation.TextMapPropagator may go
+// with it. Nothing is read from the environment, and no exporter is made.
 func Module(settings Settings) fx.Option {
 	return fx.Module("trustpub",
 		fx.Supply(settings, fx.Private),
 		fx.Provide(
 			newMetrics,
+			newTracing,
 			newVerifiers,
 			newVerifier,
 			newAuditor,
@@ -49,7 +55,10 @@ func Module(settings Settings) fx.Option {
 			newAPI,
 		),
 		// Whatever auditor the host supplies, its events are counted.
-		fx.Decorate(func(auditor application.Auditor, m *metrics.Metrics) application.Auditor { return m.Auditor(auditor) }),
+		fx.Decorate(func(auditor application.Auditor, m *metrics.Metrics, t *tracing.Tracing) application.Auditor {
+			return t.Auditor(m.Auditor(auditor))
+		}),
+		traced(),
 		fx.Invoke(sweep),
 	)
 }
@@ -100,10 +109,14 @@ type Verifiers func(audience string) (application.Verifier, error)
 
 // newVerifiers makes the sources of the enabled providers, and keeps their key sets
 // fresh while the application runs.
-func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger, m *metrics.Metrics) (Verifiers, error) {
+func newVerifiers(lc fx.Lifecycle, settings Settings, logger *slog.Logger, m *metrics.Metrics, t *tracing.Tracing) (Verifiers, error) {
+	transport, err := keysTransport(t)
+	if err != nil {
+		return nil, err
+	}
 	var sources []oidc.Source
 	for _, setting := range settings.Providers {
-		source, keys, err := settings.newSource(setting, logger)
+		source, keys, err := settings.newSource(setting, logger, transport)
 		if err != nil {
 			return nil, err
 		}

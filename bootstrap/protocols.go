@@ -20,6 +20,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi/secretscanning"
 	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/providers/declared"
+	"github.com/trustpub/trustpub/adapters/tracing"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -103,6 +104,7 @@ type dialectParams struct {
 	Publishers     *application.PublisherService
 	Authenticators Authenticators
 	PublicURL      PublicURL
+	Tracing        *tracing.Tracing
 }
 
 // newDialects makes the protocols that are switched on.
@@ -164,7 +166,11 @@ func newDialects(p dialectParams) ([]httpapi.Dialect, error) {
 // newSecretScanning makes the webhook of GitHub's secret scanning, and keeps the keys
 // that it signs with fresh while the application runs.
 func newSecretScanning(p dialectParams) (*secretscanning.Dialect, error) {
-	keys, err := githubkeys.New(githubkeys.Config{URL: p.Settings.SecretScanningKeysURL, Logger: p.Logger, Now: time.Now})
+	transport, err := keysTransport(p.Tracing)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := githubkeys.New(githubkeys.Config{URL: p.Settings.SecretScanningKeysURL, Transport: transport, Logger: p.Logger, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -213,10 +219,13 @@ func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*ap
 	})
 }
 
-func newAPI(settings Settings, dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics) (*httpapi.API, error) {
+func newAPI(settings Settings, dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics, t *tracing.Tracing) (*httpapi.API, error) {
 	cfg := httpapi.Config{
 		Dialects: dialects, ProvidersSchema: declared.Schema(), Ready: readiness, Logger: logger, Metrics: m.Handler(),
 		Observe: func(o httpapi.Observation) { m.ObserveRequest(o.Route, o.Method, o.Status, o.Duration) },
+	}
+	if t != nil {
+		cfg.Trace = t.Request
 	}
 	err := settings.limit(&cfg)
 	if err != nil {

@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -138,13 +139,14 @@ func (s Settings) newProvider(p ProviderSetting) (oidc.Provider, error) {
 	return declared.New(definition, p.Issuer)
 }
 
-// newSource makes a provider with its key set.
-func (s Settings) newSource(p ProviderSetting, logger *slog.Logger) (oidc.Source, *oidc.RemoteKeySet, error) {
+// newSource makes a provider with its key set, which is fetched through transport; nil is
+// that of the key set.
+func (s Settings) newSource(p ProviderSetting, logger *slog.Logger, transport http.RoundTripper) (oidc.Source, *oidc.RemoteKeySet, error) {
 	provider, err := s.newProvider(p)
 	if err != nil {
 		return oidc.Source{}, nil, fmt.Errorf("provider %s at %s: %w", p.Kind, p.Issuer, err)
 	}
-	keys, err := oidc.NewRemoteKeySet(oidc.RemoteKeySetConfig{Issuer: p.Issuer, Algorithms: provider.Algorithms(), Logger: logger, Now: time.Now})
+	keys, err := oidc.NewRemoteKeySet(oidc.RemoteKeySetConfig{Issuer: p.Issuer, Algorithms: provider.Algorithms(), Transport: transport, Logger: logger, Now: time.Now})
 	if err != nil {
 		return oidc.Source{}, nil, fmt.Errorf("key set of %s: %w", p.Issuer, err)
 	}

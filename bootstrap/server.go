@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/metrics"
+	"github.com/trustpub/trustpub/adapters/tracing"
 )
 
 const (
@@ -41,7 +42,10 @@ func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Op
 		fx.StartTimeout(startTimeout),
 		fx.StopTimeout(stopTimeout),
 		fx.Supply(logger),
-		fx.Provide(func(lc fx.Lifecycle, m *metrics.Metrics) (*Database, error) { return startDatabase(lc, settings, m) }),
+		exportTraces(settings),
+		fx.Provide(func(lc fx.Lifecycle, m *metrics.Metrics, t *tracing.Tracing) (*Database, error) {
+			return startDatabase(lc, settings, m, t)
+		}),
 		ProvideStore(func(db *Database) Store { return db.Store }),
 		Module(settings),
 		fx.Decorate(func(db *Database) Readiness { return db.Ready }),
@@ -114,8 +118,11 @@ func unwrapStart(err error) error {
 
 // startDatabase opens the database, makes sure of its schema at the start and
 // closes it at the stop.
-func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics) (*Database, error) {
-	db, err := openDatabase(settings.DatabaseURL, instruments{observeBatch: m.ObserveBatch})
+func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics, t *tracing.Tracing) (*Database, error) {
+	db, err := openDatabase(settings.DatabaseURL, instruments{tracing: t, observeBatch: func(ctx context.Context, operation string, size int) {
+		m.ObserveBatch(operation, size)
+		t.ObserveBatch(ctx, operation, size)
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,9 @@ type Settings struct {
 	// Definitions are those of the providers that need no code.
 	Definitions []domain.Definition `env:"-"`
 
+	// Telemetry says whether traces are sent, and where. [Module] does not look at it.
+	Telemetry Telemetry `env:"-"`
+
 	// AudienceAssumed reports that neither TRUSTPUB_AUDIENCE nor DOMAIN_NAME was
 	// set, so that ID tokens are expected to be made for the default domain name.
 	AudienceAssumed bool `env:"-"`
@@ -88,6 +91,7 @@ func LoadSettings(environment map[string]string) (Settings, error) {
 	_, hasAudience := environment["TRUSTPUB_AUDIENCE"]
 	_, hasDomainName := environment["DOMAIN_NAME"]
 	settings.AudienceAssumed = !hasAudience && !hasDomainName
+	settings.Telemetry = newTelemetry(environment)
 	if settings.Audience == "" {
 		settings.Audience = settings.DomainName
 	}

@@ -90,6 +90,8 @@ func credential(setting string, direct Credential, file string) (Credential, err
 const (
 	maxCredentialFile = 4 << 10
 	maxProvidersFile  = 256 << 10
+	// maxCertificateFile has room for all authorities that a system trusts.
+	maxCertificateFile = 1 << 20
 )
 
 func readFile(name string, most int) ([]byte, error) {

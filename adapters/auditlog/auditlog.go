@@ -43,6 +43,7 @@ func (a *Auditor) Record(ctx context.Context, event application.Event) {
 		}
 	}
 	optional("request_id", application.RequestID(ctx))
+	optional("trace_id", application.TraceID(ctx))
 	optional("protocol", event.Protocol)
 	optional("actor", event.Actor)
 	optional("token_sha256", event.TokenHash)

@@ -174,6 +174,17 @@ func TestWhatTheLoggerLeavesOutIsNotWritten(t *testing.T) {
 
 // TestNoClaimForgesALine gives every part that a stranger has a say in a line break
 // and quotes, in both formats of the log.
+func TestALineHasTheIDOfTheTraceThatShowsTheRequest(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	auditor := auditlog.New(slog.New(slog.NewTextHandler(&out, nil)))
+
+	auditor.Record(t.Context(), application.Event{Action: application.ActionRevoke})
+	require.NotContains(t, out.String(), "trace_id")
+	auditor.Record(application.WithTraceID(t.Context(), "0af7651916cd43dd8448eb211c80319c"), application.Event{Action: application.ActionRevoke})
+	require.Contains(t, out.String(), " trace_id=0af7651916cd43dd8448eb211c80319c\n")
+}
+
 func TestNoClaimForgesALine(t *testing.T) {
 	t.Parallel()
 	const evil = "x\"}\nlevel=INFO msg=audit action=exchange outcome=done \u2028\x1b[2J"

@@ -43,9 +43,9 @@ type Config[Q, A any] struct {
 	// Timeout bounds a shared piece of work in which a call has no deadline of its own.
 	// Zero is 10 s.
 	Timeout time.Duration
-	// Observe is told how many calls went together, 1 included, before they do. nil is
-	// told nothing.
-	Observe func(size int)
+	// Observe is told how many calls went together, 1 included, before they do. ctx has
+	// the values of the call whose values the work has. nil is told nothing.
+	Observe func(ctx context.Context, size int)
 	// Now is the clock. nil is time.Now.
 	Now func() time.Time
 }
@@ -82,7 +82,7 @@ func New[Q, A any](cfg Config[Q, A]) *Group[Q, A] {
 		cfg.Timeout = 10 * time.Second
 	}
 	if cfg.Observe == nil {
-		cfg.Observe = func(int) {}
+		cfg.Observe = func(context.Context, int) {}
 	}
 	return &Group[Q, A]{cfg: cfg}
 }
@@ -109,7 +109,7 @@ func (g *Group[Q, A]) Do(ctx context.Context, question Q) (A, error) {
 }
 
 func (g *Group[Q, A]) alone(ctx context.Context, question Q) (A, error) {
-	g.cfg.Observe(1)
+	g.cfg.Observe(ctx, 1)
 	return g.cfg.Alone(ctx, question)
 }
 
@@ -165,9 +165,9 @@ func (g *Group[Q, A]) round(calls []*call[Q, A]) {
 		calls[0].answer <- Answer[A]{Value: value, Err: err}
 		return
 	}
-	g.cfg.Observe(len(calls))
 	ctx, cancel := g.context(calls)
 	defer cancel()
+	g.cfg.Observe(ctx, len(calls))
 	questions := make([]Q, len(calls))
 	for i, c := range calls {
 		questions[i] = c.question

@@ -109,16 +109,35 @@ func TestACallThatFindsNobodyAtWorkGoesAloneAndAtOnce(t *testing.T) {
 	})
 }
 
+// callKey is the key of a call's number in its context.
+type callKey struct{}
+
+func numbered(contexts []context.Context) []context.Context {
+	var own []context.Context
+	for i, ctx := range contexts {
+		own = append(own, context.WithValue(ctx, callKey{}, i))
+	}
+	return own
+}
+
 func TestWhatQueuesUpGoesTogetherWhenTheRoundBeforeIsDone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sizes []int
-		d := newDesk(takes(time.Second))
-		outcomes := ask(d.group(groupcommit.Config[int, int]{Most: 3, Observe: func(n int) { sizes = append(sizes, n) }}), contexts(t.Context(), 6)...)
+		var observed, worked []any
+		d := newDesk(func(ctx context.Context, questions ...int) error {
+			worked = append(worked, ctx.Value(callKey{}))
+			return takes(time.Second)(ctx, questions...)
+		})
+		outcomes := ask(d.group(groupcommit.Config[int, int]{Most: 3, Observe: func(ctx context.Context, n int) {
+			sizes, observed = append(sizes, n), append(observed, ctx.Value(callKey{}))
+		}}), numbered(contexts(t.Context(), 6))...)
 
 		require.Equal(t, []int{0}, d.alone[:1])
 		require.Equal(t, [][]int{{1, 2, 3}, {4, 5}}, d.rounds)
 		require.Equal(t, []int{1, 3, 2}, sizes)
+		require.Equal(t, []any{0, 1, 4}, observed)
+		require.Equal(t, observed, worked)
 		for i, seconds := range []int{1, 2, 2, 2, 3, 3} {
 			require.Equal(t, outcome{i, nil, time.Duration(seconds) * time.Second}, outcomes[i])
 		}

@@ -56,6 +56,9 @@ type Config struct {
 	// Observe is told of every request that was answered, for metrics. nil is told
 	// nothing. It must be fast and safe for concurrent use.
 	Observe func(Observation)
+	// Trace is told of every request before anything is done for it. nil: requests are
+	// not traced. It must be fast and safe for concurrent use.
+	Trace Trace
 	// Logger receives one line per request.
 	Logger *slog.Logger
 	// RequestTimeout is after how long the context of a request ends. Zero is
@@ -156,7 +159,11 @@ func (a *API) route() {
 	e.HTTPErrorHandler = a.handleError
 	e.IPExtractor = clientAddress(a.cfg.TrustedProxies)
 	e.SchemeExtractor = echo.ExtractSchemeDirect()
-	e.Use(a.prepare, a.log(), recoverPanic, explainRouting, a.admit, a.limitTime)
+	e.Use(a.prepare)
+	if a.cfg.Trace != nil {
+		e.Use(a.trace)
+	}
+	e.Use(a.log(), recoverPanic, explainRouting, a.admit, a.limitTime)
 
 	for _, dialect := range a.cfg.Dialects {
 		dialect.Register(e)

@@ -128,6 +128,9 @@ func (a *API) log() echo.MiddlewareFunc {
 				slog.String("request_id", application.RequestID(ctx)),
 				slog.String("remote_ip", v.RemoteIP),
 			}
+			if id := application.TraceID(ctx); id != "" {
+				attrs = append(attrs, slog.String("trace_id", id))
+			}
 			if v.Error != nil {
 				attrs = append(attrs, slog.String("code", string(domain.CodeOf(v.Error))))
 			}

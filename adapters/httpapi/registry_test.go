@@ -89,6 +89,7 @@ type setup struct {
 	Ready                                func(context.Context) error
 	Metrics                              http.Handler
 	Observe                              func(httpapi.Observation)
+	Trace                                httpapi.Trace
 	Logger                               *slog.Logger
 	RequestTimeout                       time.Duration
 	MaxRequests                          int
@@ -133,7 +134,7 @@ func (s setup) api() (*httpapi.API, error) {
 	return httpapi.New(httpapi.Config{
 		Dialects:        []httpapi.Dialect{crates, tokenExchange, npmDialect, pypiDialect, gems, scanning},
 		ProvidersSchema: []byte(`{"type":"object"}`),
-		Metrics:         s.Metrics, Observe: s.Observe,
+		Metrics:         s.Metrics, Observe: s.Observe, Trace: s.Trace,
 		Ready: s.Ready, Logger: s.Logger, RequestTimeout: s.RequestTimeout, Rand: s.Rand,
 		MaxRequests: s.MaxRequests, AddressLimit: s.AddressLimit, TrustedProxies: s.TrustedProxies, Now: s.Now,
 	})

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ type sizes struct {
 	sum     map[string]int
 }
 
-func (s *sizes) observe(operation string, size int) {
+func (s *sizes) observe(_ context.Context, operation string, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.largest[operation] = max(s.largest[operation], size)

@@ -38,14 +38,14 @@ var (
 type Option func(*options)
 
 type options struct {
-	observe  func(operation string, size int)
+	observe  func(ctx context.Context, operation string, size int)
 	unshared bool
 }
 
 // ObserveBatches has observe told how many calls share a statement, 1 included, of the
-// operations find_configs, save_token and find_token. It must be fast and safe for
-// concurrent use.
-func ObserveBatches(observe func(operation string, size int)) Option {
+// operations find_configs, save_token and find_token. ctx has the values of the call
+// whose values the statement has. It must be fast and safe for concurrent use.
+func ObserveBatches(observe func(ctx context.Context, operation string, size int)) Option {
 	return func(o *options) { o.observe = observe }
 }
 
@@ -63,7 +63,7 @@ func Unshared() Option {
 // when the server is frozen; and that somebody listens to the warning of a commit
 // whose synchronous standby did not confirm it.
 func NewStore(db *sql.DB, opts ...Option) *Store {
-	o := options{observe: func(string, int) {}}
+	o := options{observe: func(context.Context, string, int) {}}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -79,10 +79,10 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 type operation[Q, A any] func(ctx context.Context, question Q) (A, error)
 
 func newOperation[Q, A any](o options, name string, alone operation[Q, A], together func(context.Context, []Q) ([]groupcommit.Answer[A], error)) operation[Q, A] {
-	observe := func(size int) { o.observe(name, size) }
+	observe := func(ctx context.Context, size int) { o.observe(ctx, name, size) }
 	if o.unshared {
 		return func(ctx context.Context, question Q) (A, error) {
-			observe(1)
+			observe(ctx, 1)
 			return alone(ctx, question)
 		}
 	}

@@ -20,17 +20,27 @@ const (
 // lead to a host that nobody vouches for. It is safe for concurrent use.
 type Client struct{ client *http.Client }
 
-// NewClient returns a client. Nil is a clone of http.DefaultTransport, which honours the
-// proxy settings of the environment, without kept-alive connections.
+// NewTransport returns what a client goes through that is given no transport: a clone of
+// http.DefaultTransport, which honours the proxy settings of the environment, without
+// kept-alive connections.
+func NewTransport() (*http.Transport, error) {
+	own, ok := http.DefaultTransport.(*http.Transport) //nolint:forbidigo // Its settings are copied, and it is not used.
+	if !ok {
+		return nil, errors.New("remotekeys: http.DefaultTransport was replaced; set Transport")
+	}
+	own = own.Clone()
+	own.DisableKeepAlives = true
+	own.MaxResponseHeaderBytes = maxHeader
+	return own, nil
+}
+
+// NewClient returns a client that goes through transport. Nil is one of [NewTransport].
 func NewClient(transport http.RoundTripper) (*Client, error) {
 	if transport == nil {
-		own, ok := http.DefaultTransport.(*http.Transport) //nolint:forbidigo // Its settings are copied, and it is not used.
-		if !ok {
-			return nil, errors.New("remotekeys: http.DefaultTransport was replaced; set Transport")
+		own, err := NewTransport()
+		if err != nil {
+			return nil, err
 		}
-		own = own.Clone()
-		own.DisableKeepAlives = true
-		own.MaxResponseHeaderBytes = maxHeader
 		transport = own
 	}
 	return &Client{&http.Client{

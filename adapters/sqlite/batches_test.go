@@ -56,7 +56,7 @@ func newBatches(t *testing.T) *batches {
 	t.Helper()
 	b := &batches{path: newFile(t)}
 	b.db = open(t, b.path)
-	b.store = sqlite.NewStore(b.db, sqlite.ObserveBatches(func(operation string, size int) {
+	b.store = sqlite.NewStore(b.db, sqlite.ObserveBatches(func(_ context.Context, operation string, size int) {
 		require.Equal(t, "save_token", operation)
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -6,6 +6,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,16 +37,33 @@ type DB struct {
 	reader *sqlx.DB
 }
 
+// OpenOption changes how [Open] opens a database.
+type OpenOption func(*openOptions)
+
+type openOptions struct {
+	openDB func(driver.Connector) *sql.DB
+}
+
+// OpenDBWith has openDB make the handles, in place of sql.OpenDB: to watch what is done
+// with the connections.
+func OpenDBWith(openDB func(driver.Connector) *sql.DB) OpenOption {
+	return func(o *openOptions) { o.openDB = openDB }
+}
+
 // Open opens the database in the file at path, which is created when there is
 // none, for its owner alone, or a throw-away one for [Memory]. It connects once, so
 // that a file that can't be used is an error here.
-func Open(path string) (*DB, error) {
+func Open(path string, opts ...OpenOption) (*DB, error) {
+	var o openOptions
+	for _, set := range opts {
+		set(&o)
+	}
 	if path == "" {
 		return nil, errors.New("sqlite: the path is empty")
 	}
 	if path == Memory {
 		// The one connection is the database, so that all share it.
-		db, err := open("file::memory:", 1)
+		db, err := o.open("file::memory:", 1)
 		if err != nil {
 			return nil, err
 		}
@@ -61,11 +79,11 @@ func Open(path string) (*DB, error) {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	name := "file:" + (&url.URL{Path: path}).EscapedPath()
-	writer, err := open(name, 1)
+	writer, err := o.open(name, 1)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := open(name, readers)
+	reader, err := o.open(name, readers)
 	if err != nil {
 		return nil, errors.Join(err, writer.Close())
 	}
@@ -90,11 +108,11 @@ func create(path string) error {
 	return file.Close()
 }
 
-func open(name string, connections int) (*sqlx.DB, error) {
+func (o openOptions) open(name string, connections int) (*sqlx.DB, error) {
 	// Transactions take the write lock when they begin: one that reads first and
 	// then writes can't be refused in the middle.
 	parameters := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}
-	db, err := sqlx.Open("sqlite", name+"?"+parameters.Encode())
+	db, err := o.handle(name + "?" + parameters.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
@@ -107,6 +125,31 @@ func open(name string, connections int) (*sqlx.DB, error) {
 	}
 	return db, nil
 }
+
+// handle returns a handle for the database of that name. It connects to nothing yet.
+func (o openOptions) handle(name string) (*sqlx.DB, error) {
+	if o.openDB == nil {
+		return sqlx.Open("sqlite", name)
+	}
+	plain, err := sql.Open("sqlite", name) // For its driver.
+	if err != nil {
+		return nil, err
+	}
+	db := sqlx.NewDb(o.openDB(connector{plain.Driver(), name}), "sqlite")
+	return db, plain.Close()
+}
+
+// connector opens connections by the name of the database.
+type connector struct {
+	driver driver.Driver
+	name   string
+}
+
+// Connect implements driver.Connector.
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.name) }
+
+// Driver implements driver.Connector.
+func (c connector) Driver() driver.Driver { return c.driver }
 
 // Writer returns the handle that writes, for migrations.
 func (d *DB) Writer() *sql.DB { return d.writer.DB }

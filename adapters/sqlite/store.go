@@ -32,18 +32,19 @@ var (
 type Option func(*options)
 
 type options struct {
-	observe func(operation string, size int)
+	observe func(ctx context.Context, operation string, size int)
 }
 
 // ObserveBatches has observe told how many calls share a transaction, 1 included, of the
-// operation save_token. It must be fast and safe for concurrent use.
-func ObserveBatches(observe func(operation string, size int)) Option {
+// operation save_token. ctx has the values of the call whose values the transaction has.
+// It must be fast and safe for concurrent use.
+func ObserveBatches(observe func(ctx context.Context, operation string, size int)) Option {
 	return func(o *options) { o.observe = observe }
 }
 
 // NewStore returns the store in db, whose schema must be current.
 func NewStore(db *DB, opts ...Option) *Store {
-	o := options{observe: func(string, int) {}}
+	o := options{observe: func(context.Context, string, int) {}}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -51,7 +52,7 @@ func NewStore(db *DB, opts ...Option) *Store {
 	// There is one connection that writes, so that a second round would only wait.
 	s.saves = groupcommit.New(groupcommit.Config[saving, struct{}]{
 		Alone: s.saveToken, Together: s.saveTokensTogether, Timeout: writeTimeout,
-		Observe: func(size int) { o.observe("save_token", size) },
+		Observe: func(ctx context.Context, size int) { o.observe(ctx, "save_token", size) },
 	})
 	return s
 }

@@ -32,6 +32,19 @@ const (
 	maxLifetime = time.Minute
 )
 
+// Option changes what [Open] does.
+type Option func(*options)
+
+type options struct {
+	openDB func(driver.Connector) *sql.DB
+}
+
+// OpenDBWith has openDB make the pool, in place of sql.OpenDB: to watch what is done
+// with the connections.
+func OpenDBWith(openDB func(driver.Connector) *sql.DB) Option {
+	return func(o *options) { o.openDB = openDB }
+}
+
 // Open returns a pool for a URL as libpq takes it, several hosts with ports of their own
 // and target_session_attrs included. Nothing is contacted yet. ioTimeout bounds each
 // read and write; zero is DefaultIOTimeout. Unless the URL says otherwise, the
@@ -42,7 +55,11 @@ const (
 // pooler that gives each transaction another connection, that is to be set for the
 // role instead. The error of a URL that can't be read may hold parts of it, its
 // password among them.
-func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
+func Open(url string, ioTimeout time.Duration, opts ...Option) (*sql.DB, error) {
+	o := options{openDB: sql.OpenDB}
+	for _, set := range opts {
+		set(&o)
+	}
 	cfg, err := pq.NewConfig(spreadPorts(url))
 	if err != nil {
 		return nil, fmt.Errorf("pqconn: %w", err)
@@ -61,7 +78,7 @@ func Open(url string, ioTimeout time.Duration) (*sql.DB, error) {
 	}
 	inner.Dialer(dialer{ioTimeout: cmp.Or(ioTimeout, DefaultIOTimeout)})
 
-	db := sql.OpenDB(connector{inner})
+	db := o.openDB(connector{inner})
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	db.SetConnMaxLifetime(maxLifetime)
