@@ -92,10 +92,10 @@ func mirrored(t *testing.T, idToken string) string {
 }
 
 // cut takes the signature off an ID token.
-func cut(t *testing.T, idToken string) (signingInput, signature string) {
-	t.Helper()
+func cut(tb testing.TB, idToken string) (signingInput, signature string) {
+	tb.Helper()
 	i := strings.LastIndexByte(idToken, '.')
-	require.Positive(t, i)
+	require.Positive(tb, i)
 	return idToken[:i], idToken[i+1:]
 }
 

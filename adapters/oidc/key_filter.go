@@ -24,7 +24,7 @@ const (
 // keyFilter takes a key set apart and keeps what can verify an ID token of its
 // issuer.
 type keyFilter struct {
-	algorithms []jose.SignatureAlgorithm
+	algorithms []algorithm
 	logger     *slog.Logger
 }
 
@@ -91,7 +91,7 @@ func (f keyFilter) key(raw json.RawMessage) (string, publicKey, error) {
 		return head.KeyID, nil, fmt.Errorf("its use is %q", printable(head.Use))
 	case head.Operations != nil && !slices.Contains(head.Operations, "verify"):
 		return head.KeyID, nil, errors.New("it is not for verifying")
-	case head.Algorithm != "" && !slices.Contains(f.algorithms, jose.SignatureAlgorithm(head.Algorithm)):
+	case head.Algorithm != "" && !slices.Contains(names(f.algorithms), head.Algorithm):
 		return head.KeyID, nil, fmt.Errorf("its algorithm is %q", printable(head.Algorithm))
 	}
 	var full jose.JSONWebKey
@@ -120,7 +120,5 @@ func (f keyFilter) fits(key publicKey) bool {
 
 // uses reports whether an algorithm of the issuer begins with one of the families.
 func (f keyFilter) uses(families ...string) bool {
-	return slices.ContainsFunc(f.algorithms, func(a jose.SignatureAlgorithm) bool {
-		return slices.Contains(families, string(a)[:2])
-	})
+	return slices.ContainsFunc(f.algorithms, func(a algorithm) bool { return slices.Contains(families, a.name[:2]) })
 }

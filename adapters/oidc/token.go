@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,8 +8,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/trustpub/trustpub/adapters/strictjson"
 	"github.com/trustpub/trustpub/domain"
@@ -25,9 +22,12 @@ const (
 
 // token is an ID token that was taken apart and not verified yet.
 type token struct {
-	text   string
-	header header
-	claims unverified
+	// signingInput is what the signature is over: header and payload as they came
+	// (RFC 7515 section 5.2). Base64 is canonical here, so it has one spelling.
+	signingInput string
+	signature    []byte
+	header       header
+	claims       unverified
 }
 
 // parse takes an ID token apart: JWS compact serialisation with canonical base64url
@@ -52,11 +52,14 @@ func parse(text string) (token, error) {
 	if err != nil {
 		return token{}, malformed("its header is no JSON object, or has a member twice")
 	}
-	claims, err := parseClaims(decoded[1])
+	claims, err := strictjson.Object(decoded[1])
 	if err != nil {
 		return token{}, malformed("its payload is no JSON object, or has a member twice")
 	}
-	return token{text: text, header: h, claims: claims}, nil
+	return token{
+		signingInput: text[:strings.LastIndexByte(text, '.')], signature: decoded[2],
+		header: h, claims: unverified{claims},
+	}, nil
 }
 
 func malformed(why string) error {
@@ -98,89 +101,58 @@ func parseHeader(b []byte) (header, error) {
 	return h, nil
 }
 
-// check refuses a header that does not fit the algorithms of its issuer.
-func (h header) check(algorithms []jose.SignatureAlgorithm) error {
+// check returns the algorithm that the header names, and refuses one that does not fit
+// those of its issuer.
+func (h header) check(algorithms []algorithm) (algorithm, error) {
+	i := slices.IndexFunc(algorithms, func(a algorithm) bool { return a.name == h.algorithm })
 	switch {
-	case !slices.Contains(algorithms, jose.SignatureAlgorithm(h.algorithm)):
-		return domain.Refuse(domain.CodeUnsupportedAlgorithm,
-			"The ID token is signed with the algorithm %q, but its issuer uses %q. Send the token of the CI provider as it is.", printable(h.algorithm), algorithms)
+	case i < 0:
+		return algorithm{}, domain.Refuse(domain.CodeUnsupportedAlgorithm,
+			"The ID token is signed with the algorithm %q, but its issuer uses %q. Send the token of the CI provider as it is.", printable(h.algorithm), names(algorithms))
 	case h.keyID == "" || len(h.keyID) > maxKeyID:
-		return domain.Refuse(domain.CodeMissingKeyID,
+		return algorithm{}, domain.Refuse(domain.CodeMissingKeyID,
 			"The header of the ID token does not name the key that signed it (kid, a string of 1 to %d bytes). Send the token of the CI provider as it is.", maxKeyID)
 	case h.critical:
-		return domain.Refuse(domain.CodeUnsupportedHeader,
+		return algorithm{}, domain.Refuse(domain.CodeUnsupportedHeader,
 			"The header of the ID token demands an extension that is not supported here. Send the token of the CI provider as it is.")
 	}
-	return nil
+	return algorithms[i], nil
 }
 
-// unverified is a payload before its signature was verified. Its issuer may be
-// used to choose the keys, and for nothing else; the claims come out of it when
-// the verified payload is shown, and are not decoded again.
-type unverified struct {
-	payload []byte
-	claims  domain.RawClaims
+func names(algorithms []algorithm) []string {
+	names := make([]string, 0, len(algorithms))
+	for _, a := range algorithms {
+		names = append(names, a.name)
+	}
+	return names
 }
 
-func parseClaims(payload []byte) (unverified, error) {
-	claims, err := strictjson.Object(payload)
-	return unverified{payload: payload, claims: claims}, err
-}
+// unverified are the claims before the signature was verified. Their issuer may be used
+// to choose the keys, and for nothing else; [token.verify] hands them out.
+type unverified struct{ claims domain.RawClaims }
 
 func (u unverified) issuer() string {
 	issuer, _ := u.claims["iss"].(string)
 	return issuer
 }
 
-// verified returns the claims when payload, which was verified, is the very one
-// that they were decoded from.
-func (u unverified) verified(payload []byte) (domain.RawClaims, bool) {
-	return u.claims, bytes.Equal(payload, u.payload)
-}
-
-// signed is an ID token whose header was checked, ready for its key.
-type signed struct {
-	jws    *jose.JSONWebSignature
-	claims unverified
-}
-
-// check refuses a token whose header does not fit the algorithms of its issuer. A
-// key in the header (jwk, jku, x5u, x5c) is never used; one that can't even be
-// decoded makes the header malformed.
-func (t token) check(algorithms []jose.SignatureAlgorithm) (signed, error) {
-	err := t.header.check(algorithms)
-	if err != nil {
-		return signed{}, err
-	}
-	jws, err := jose.ParseSignedCompact(t.text, algorithms)
-	if err != nil {
-		return signed{}, malformed("its header has a member that can't be read")
-	}
-	return signed{jws: jws, claims: t.claims}, nil
-}
-
-// verify returns the claims when the signature is the key's. That the key is of a
-// kind that the algorithm takes is checked too: an RSA key never serves as the
-// secret of an HMAC.
-func (s signed) verify(key crypto.PublicKey) (domain.RawClaims, error) {
-	payload, err := s.jws.Verify(key)
-	claims, same := s.claims.verified(payload)
-	if err != nil || !same {
+// verify returns the claims when the signature is the key's, over the very bytes that
+// the claims were decoded from.
+func (t token) verify(a algorithm, key crypto.PublicKey) (domain.RawClaims, error) {
+	if !a.isSignature(key, t.signingInput, t.signature) {
 		return nil, domain.Refuse(domain.CodeInvalidSignature,
 			"The signature of the ID token is not its issuer's. Send the token of the CI provider as it is.")
 	}
-	return claims, nil
+	return t.claims.claims, nil
 }
 
 // id returns what tells the token from all others of a provider whose ID tokens have
-// no jti, and "" where they have one. Base64 is canonical here, so the signing input
-// has one spelling.
+// no jti, and "" where they have one.
 func (t token) id(p Provider) string {
 	if p.HasJWTID() {
 		return ""
 	}
-	signingInput := t.text[:strings.LastIndexByte(t.text, '.')]
-	hash := sha256.Sum256([]byte(signingInput))
+	hash := sha256.Sum256([]byte(t.signingInput))
 	return "sha256:" + hex.EncodeToString(hash[:])
 }
 

@@ -5,10 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
@@ -79,7 +76,7 @@ type Verifier struct {
 type source struct {
 	Source
 
-	algorithms []jose.SignatureAlgorithm
+	algorithms []algorithm
 }
 
 var _ application.Verifier = (*Verifier)(nil)
@@ -126,20 +123,17 @@ func (v *Verifier) add(s Source) error {
 
 // asymmetric returns the algorithms of names, none of which may be symmetric,
 // unsigned or unknown: with HS256, an attacker's "secret" would be the public key.
-func asymmetric(names []string) ([]jose.SignatureAlgorithm, error) {
+func asymmetric(names []string) ([]algorithm, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no signature algorithm is accepted")
 	}
-	accepted := []jose.SignatureAlgorithm{
-		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512,
-	}
-	algorithms := make([]jose.SignatureAlgorithm, 0, len(names))
+	algorithms := make([]algorithm, 0, len(names))
 	for _, name := range names {
-		algorithm := jose.SignatureAlgorithm(name)
-		if !slices.Contains(accepted, algorithm) {
-			return nil, fmt.Errorf("the algorithm %q is not an asymmetric signature", name)
+		a, err := newAlgorithm(name)
+		if err != nil {
+			return nil, err
 		}
-		algorithms = append(algorithms, algorithm)
+		algorithms = append(algorithms, a)
 	}
 	return algorithms, nil
 }
@@ -156,7 +150,7 @@ func (v *Verifier) Verify(ctx context.Context, idToken string) (domain.Claims, e
 		return domain.Claims{}, domain.Refuse(domain.CodeUnsupportedIssuer,
 			"The issuer %q of the ID token is not enabled at this registry. Run the job at a CI provider that the registry supports.", printable(token.claims.issuer()))
 	}
-	signed, err := token.check(source.algorithms)
+	algorithm, err := token.header.check(source.algorithms)
 	if err != nil {
 		return domain.Claims{}, err
 	}
@@ -164,7 +158,7 @@ func (v *Verifier) Verify(ctx context.Context, idToken string) (domain.Claims, e
 	if err != nil {
 		return domain.Claims{}, err
 	}
-	raw, err := signed.verify(key)
+	raw, err := token.verify(algorithm, key)
 	if err != nil {
 		return domain.Claims{}, err
 	}

@@ -220,10 +220,10 @@ func TestASignatureIsTheIssuersOrTheIDTokenIsRefused(t *testing.T) {
 	}
 }
 
-func mustDecode(t *testing.T, s string) []byte {
-	t.Helper()
+func mustDecode(tb testing.TB, s string) []byte {
+	tb.Helper()
 	b, err := base64.RawURLEncoding.DecodeString(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
