@@ -57,9 +57,10 @@ const saveStatement = `
 	limit 1`
 
 // saveManyStatement is saveStatement for several tokens: each parameter is an array,
-// with an element for each. It tells for each jti whose it is, or nothing where
-// saveStatement would return no row. The jtis are spent in the order of their hashes,
-// so that replicas that spend the same ones wait for each other and never deadlock.
+// with an element for each. It tells which jtis were spent for their tokens, and of the
+// others nothing: that is rare, and looking for it would cost every exchange. The jtis
+// are spent in the order of their hashes, so that replicas that spend the same ones wait
+// for each other and never deadlock.
 const saveManyStatement = `
 	with given as (
 		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher
@@ -70,7 +71,7 @@ const saveManyStatement = `
 		select hash, hashed_token, forget_at from given
 		on conflict (hash) do update set hashed_token = excluded.hashed_token
 			where used.hashed_token = excluded.hashed_token
-		returning used.hash, used.hashed_token, used.xmax = 0 as is_new
+		returning used.hash, used.xmax = 0 as is_new
 	), stored as (
 		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
 		select given.hashed_token, given.issued_at, given.expires_at, given.issuer, given.subject, given.grants, given.publisher
@@ -78,11 +79,7 @@ const saveManyStatement = `
 		join given on given.hash = spent.hash
 		where spent.is_new
 	)
-	select hash, hashed_token from spent
-	union all
-	select used.hash, used.hashed_token
-	from trustpub_used_jtis used
-	where used.hash = any($1::bytea[])`
+	select hash from spent`
 
 // SaveToken implements [application.TokenStore]. The first exchange of a config takes a
 // transaction of its own; all others are one statement, which concurrent calls share.
@@ -141,8 +138,8 @@ func save(ctx context.Context, q sqlx.QueryerContext, item saving) error {
 	return nil
 }
 
-// saveTokensTogether saves several tokens in one statement. What it can't tell of one,
-// or what shares a jti with another of them, is to be done alone.
+// saveTokensTogether saves several tokens in one statement. One whose jti was not spent
+// for it, or that shares a jti with another of them, is to be done alone, which tells why.
 func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]groupcommit.Answer[struct{}], error) {
 	first := make(map[[sha256.Size]byte]int, len(items)) // By the jti's hash.
 	for i, item := range items {
@@ -156,26 +153,19 @@ func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]group
 	}
 	slices.SortFunc(chosen, func(a, b saving) int { return bytes.Compare(a.hash[:], b.hash[:]) })
 
-	var rows []struct {
-		Hash        []byte `db:"hash"`
-		HashedToken []byte `db:"hashed_token"`
-	}
-	err := s.db.SelectContext(ctx, &rows, saveManyStatement, saveManyArgs(chosen)...)
+	var spent [][]byte
+	err := s.db.SelectContext(ctx, &spent, saveManyStatement, saveManyArgs(chosen)...)
 	if err != nil {
 		return nil, err
 	}
-	winners := make(map[[sha256.Size]byte][]byte, len(rows))
-	for _, row := range rows {
-		winners[[sha256.Size]byte(row.Hash)] = row.HashedToken
+	isSpent := make(map[[sha256.Size]byte]bool, len(spent))
+	for _, hash := range spent {
+		isSpent[[sha256.Size]byte(hash)] = true
 	}
 	answers := make([]groupcommit.Answer[struct{}], len(items))
 	for i, item := range items {
-		winner, known := winners[item.hash]
-		switch {
-		case !known, first[item.hash] != i:
+		if !isSpent[item.hash] || first[item.hash] != i {
 			answers[i].Err = groupcommit.ErrAlone
-		case !bytes.Equal(winner, item.token.Hash[:]):
-			answers[i].Err = domain.AlreadyUsed()
 		}
 	}
 	return answers, nil
