@@ -62,7 +62,7 @@ func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	closeAll := func() error { return errors.Join(db.Close(), patient.Close()) }
-	store := postgres.NewStore(db, postgres.ObserveBatches(watch.observeBatch))
+	store := postgres.NewStore(db, postgres.ObserveBatches(watch.observeBatch), postgres.StatementContext(pqconn.Unwatched))
 	return newDatabase(patient, map[string]*sql.DB{"postgres": db}, db.PingContext, closeAll, store, migrations.Postgres)
 }
 

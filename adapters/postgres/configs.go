@@ -197,14 +197,15 @@ func tableOf(kind domain.ConfigKind) string {
 // selectConfigs reads the configs of a kind; c is trustpub_configs in the condition.
 func selectConfigs(ctx context.Context, q sqlx.QueryerContext, kind domain.ConfigKind, condition string, args ...any) ([]domain.Config, error) {
 	found, err := selectStored(ctx, q, kind, condition, args...)
-	if err != nil {
-		return nil, err
-	}
+	return configsOf(found), err
+}
+
+func configsOf(found []stored) []domain.Config {
 	configs := make([]domain.Config, 0, len(found))
 	for _, s := range found {
 		configs = append(configs, s.config)
 	}
-	return configs, nil
+	return configs
 }
 
 // stored is a config and its row.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trustpub/trustpub/adapters/postgres"
 	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/domain"
 	"github.com/trustpub/trustpub/trustpubtest"
@@ -24,7 +23,7 @@ func withoutStandby(t *testing.T) (prepared, *sql.DB) {
 	local := postgrestest.Open(t, server.URL()+"&synchronous_commit=local")
 	migrate(t, local)
 	p := prepare(t, local)
-	p.store = postgres.NewStore(postgrestest.Open(t, server.URL()))
+	p.store = newStore(postgrestest.Open(t, server.URL()))
 	return p, local
 }
 
@@ -77,7 +76,7 @@ func TestACommitThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 
 func TestARevocationThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 	p, local := withoutStandby(t)
-	require.NoError(t, postgres.NewStore(local).SaveToken(t.Context(), p.token, p.claims.UsedJTI(), nil))
+	require.NoError(t, newStore(local).SaveToken(t.Context(), p.token, p.claims.UsedJTI(), nil))
 	revoke := func() error {
 		_, err := p.store.RevokeToken(t.Context(), p.token.Hash, trustpubtest.Now())
 		return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/trustpub/trustpub/adapters/groupcommit"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -16,19 +18,19 @@ func (s *Store) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain
 
 func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
 	kind := domain.ConfigKindFor(claims.Provider())
-	var configs []domain.Config
+	var found []stored
 	err := retry(ctx, func(ctx context.Context) (err error) {
-		configs, err = selectConfigs(ctx, s.db, kind, `
+		found, err = s.findStored(ctx, kind, `
 			where c.issuer = $1 and c.lookup_key = $2 and c.provider = $3
 			order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
-		if err != nil || len(configs) > 0 || len(claims.IDs()) == 0 {
+		if err != nil || len(found) > 0 || len(claims.IDs()) == 0 {
 			return err
 		}
 		pinned, err := encodeStrings(claims.IDs())
 		if err != nil {
 			return err
 		}
-		configs, err = selectConfigs(ctx, s.db, kind, `
+		found, err = s.findStored(ctx, kind, `
 			where c.issuer = $1 and c.pinned = $2 and c.pinned <> '{}' and c.provider = $3
 			order by c.id`, claims.Issuer(), pinned, claims.Provider())
 		return err
@@ -36,7 +38,17 @@ func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain
 	if err != nil {
 		return nil, fmt.Errorf("find configs: %w", err)
 	}
-	return configs, nil
+	return configsOf(found), nil
+}
+
+// findStored is selectStored in a statement of its own.
+func (s *Store) findStored(ctx context.Context, kind domain.ConfigKind, condition string, args ...any) ([]stored, error) {
+	var found []stored
+	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) (err error) {
+		found, err = selectStored(ctx, q, kind, condition, args...)
+		return err
+	})
+	return found, err
 }
 
 // lookup is what the configs of a workload are found by.
@@ -85,7 +97,7 @@ func (s *Store) findKind(ctx context.Context, kind domain.ConfigKind, lookups []
 	for _, l := range lookups {
 		issuers, keys, providers = append(issuers, l.issuer), append(keys, l.key), append(providers, l.provider)
 	}
-	return selectStored(ctx, s.db, kind, `
+	return s.findStored(ctx, kind, `
 		join unnest($1::text[], $2::text[], $3::text[]) as wanted (issuer, lookup_key, provider)
 			on wanted.issuer = c.issuer and wanted.lookup_key = c.lookup_key and wanted.provider = c.provider
 		order by c.id`, arrayText(issuers), arrayText(keys), arrayText(providers))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/trustpub/trustpub/adapters/postgres"
 	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/domain"
 	"github.com/trustpub/trustpub/trustpubtest"
@@ -31,7 +30,7 @@ func TestAnUnknownOutcomeThatWasASuccessIsASuccessWithOneToken(t *testing.T) {
 
 func TestAnUnknownOutcomeThatWasAnothersIsAlreadyUsed(t *testing.T) {
 	proxy, p, direct := behindProxy(t)
-	require.NoError(t, postgres.NewStore(direct).SaveToken(t.Context(), trustpubtest.NewToken(p.claims, p.config), p.claims.UsedJTI(), nil))
+	require.NoError(t, newStore(direct).SaveToken(t.Context(), trustpubtest.NewToken(p.claims, p.config), p.claims.UsedJTI(), nil))
 	proxy.cuts.Store(1)
 
 	err := p.save(t.Context())

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trustpub/trustpub/adapters/postgres"
+	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/domain"
 	"github.com/trustpub/trustpub/migrations"
 	"github.com/trustpub/trustpub/trustpubtest"
@@ -62,7 +63,7 @@ type prepared struct {
 
 func prepare(tb testing.TB, db *sql.DB) prepared {
 	tb.Helper()
-	p := prepared{store: postgres.NewStore(db), claims: trustpubtest.NewClaims(tb)}
+	p := prepared{store: newStore(db), claims: trustpubtest.NewClaims(tb)}
 	var err error
 	p.config, err = p.store.CreateConfig(tb.Context(), trustpubtest.NewGitHubConfig(tb), 5)
 	require.NoError(tb, err)
@@ -72,6 +73,11 @@ func prepare(tb testing.TB, db *sql.DB) prepared {
 
 func (p prepared) save(ctx context.Context) error {
 	return p.store.SaveToken(ctx, p.token, p.claims.UsedJTI(), nil)
+}
+
+// newStore returns a store as the server has it.
+func newStore(db *sql.DB) *postgres.Store {
+	return postgres.NewStore(db, postgres.StatementContext(pqconn.Unwatched))
 }
 
 // requireFault checks that an error is a fault of the store and no verdict.
@@ -84,7 +90,7 @@ func requireFault(tb testing.TB, err error) {
 func TestStore(t *testing.T) {
 	trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
 		_, db := newDatabase(t)
-		return postgres.NewStore(db)
+		return newStore(db)
 	})
 }
 
@@ -94,7 +100,7 @@ func TestEveryIsolationLevelGivesTheSame(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			base, db := newDatabase(t)
 			base += "&default_transaction_isolation=" + url.PathEscape(level)
-			first, second := postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base))
+			first, second := postgres.NewStore(postgrestest.Open(t, base)), newStore(postgrestest.Open(t, base))
 			trustpubtest.TestSharedStore(t, first, second)
 			trustpubtest.TestStore(t, func(t *testing.T) trustpubtest.Store {
 				execute(t, db, `truncate trustpub_configs, trustpub_tokens, trustpub_used_jtis cascade`)
@@ -106,13 +112,13 @@ func TestEveryIsolationLevelGivesTheSame(t *testing.T) {
 
 func TestAnExchangeReadsNothingElse(t *testing.T) {
 	_, db := newDatabase(t)
-	trustpubtest.TestFindsNothingElse(t, postgres.NewStore(db))
+	trustpubtest.TestFindsNothingElse(t, newStore(db))
 }
 
 func TestThreeReplicasGiveOneTokenForOneJTI(t *testing.T) {
 	base, first := newDatabase(t)
 	trustpubtest.TestSharedStore(t,
-		postgres.NewStore(first), postgres.NewStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base)))
+		newStore(first), newStore(postgrestest.Open(t, base)), postgres.NewStore(postgrestest.Open(t, base)))
 }
 
 func TestAFaultBetweenTheTwoInsertsSpendsNothing(t *testing.T) {
@@ -248,5 +254,5 @@ func BenchmarkStore(b *testing.B) {
 	server := postgrestest.NewServer(b, postgrestest.Options{Fsync: true})
 	db := postgrestest.Open(b, server.URL())
 	migrate(b, db)
-	trustpubtest.BenchmarkStore(b, postgres.NewStore(db))
+	trustpubtest.BenchmarkStore(b, newStore(db))
 }

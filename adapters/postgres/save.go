@@ -104,7 +104,9 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 
 // saveToken saves one token.
 func (s *Store) saveToken(ctx context.Context, item saving) (struct{}, error) {
-	return struct{}{}, retry(ctx, func(ctx context.Context) error { return save(ctx, s.db, item) })
+	return struct{}{}, retry(ctx, func(ctx context.Context) error {
+		return s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error { return save(ctx, q, item) })
+	})
 }
 
 // saveTokenAndPin saves a token and pins its configs. Its transaction may be run again as
@@ -154,7 +156,9 @@ func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]group
 	slices.SortFunc(chosen, func(a, b saving) int { return bytes.Compare(a.hash[:], b.hash[:]) })
 
 	var spent [][]byte
-	err := s.db.SelectContext(ctx, &spent, saveManyStatement, saveManyArgs(chosen)...)
+	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
+		return sqlx.SelectContext(ctx, q, &spent, saveManyStatement, saveManyArgs(chosen)...)
+	})
 	if err != nil {
 		return nil, err
 	}

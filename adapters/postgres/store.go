@@ -6,6 +6,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -22,6 +23,7 @@ import (
 // groupcommit says, and with them round trips and commits, unless it is [Unshared].
 type Store struct {
 	db     *sqlx.DB
+	within func(context.Context) context.Context // nil without StatementContext.
 	finds  operation[domain.Claims, []domain.Config]
 	saves  operation[saving, struct{}]
 	tokens operation[domain.TokenHash, domain.AccessToken]
@@ -40,6 +42,7 @@ type Option func(*options)
 type options struct {
 	observe  func(ctx context.Context, operation string, size int)
 	unshared bool
+	within   func(context.Context) context.Context
 }
 
 // ObserveBatches has observe told how many calls share a statement, 1 included, of the
@@ -56,6 +59,14 @@ func Unshared() Option {
 	return func(o *options) { o.unshared = true }
 }
 
+// StatementContext has the statements of FindConfigs, SaveToken and FindToken run within
+// what within returns for their context, on a connection that was waited for within the
+// context itself. It is for pqconn.Unwatched, by which a pool that package pqconn opened
+// needs less of the processor.
+func StatementContext(within func(context.Context) context.Context) Option {
+	return func(o *options) { o.within = within }
+}
+
 // NewStore returns the store in db, whose schema must be current. The handle stays
 // the caller's. With a handle that package pqconn did not open, three things are the
 // caller's to see to: that synchronous_commit is not "off", which forgets tokens and
@@ -68,7 +79,7 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 		set(&o)
 	}
 	// The name only tells sqlx that placeholders are $1, $2, … .
-	s := &Store{db: sqlx.NewDb(db, "postgres")}
+	s := &Store{db: sqlx.NewDb(db, "postgres"), within: o.within}
 	s.finds = newOperation(o, "find_configs", s.findConfigs, s.findConfigsTogether)
 	s.saves = newOperation(o, "save_token", s.saveToken, s.saveTokensTogether)
 	s.tokens = newOperation(o, "find_token", s.findToken, s.findTokensTogether)
@@ -95,6 +106,23 @@ const (
 	lockSweep  = 1
 	lockConfig = 2
 )
+
+// inStatement runs do, which executes one statement that may be executed again.
+func (s *Store) inStatement(ctx context.Context, do func(context.Context, sqlx.QueryerContext) error) error {
+	if s.within == nil {
+		return do(ctx, s.db)
+	}
+	conn, err := s.db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // It goes back to the pool, or is gone already.
+	err = do(s.within(ctx), conn)
+	if errors.Is(err, driver.ErrBadConn) {
+		return do(ctx, s.db) // database/sql tries others, and in the end a new one.
+	}
+	return err
+}
 
 // inTx runs do in a transaction whose statements each see what was committed before
 // them, whatever the server's default is: what is read after a lock was waited for

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/trustpub/trustpub/adapters/groupcommit"
 	"github.com/trustpub/trustpub/domain"
 )
@@ -34,7 +36,9 @@ const selectRow = `
 func (s *Store) findToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error) {
 	var row tokenRow
 	err := retry(ctx, func(ctx context.Context) error {
-		return s.db.GetContext(ctx, &row, selectRow+`= $1`, hash[:])
+		return s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
+			return sqlx.GetContext(ctx, q, &row, selectRow+`= $1`, hash[:])
+		})
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return domain.AccessToken{}, domain.TokenNotFound()
@@ -52,7 +56,9 @@ func (s *Store) findTokensTogether(ctx context.Context, hashes []domain.TokenHas
 		wanted = append(wanted, byteaText(hash[:]))
 	}
 	var rows []tokenRow
-	err := s.db.SelectContext(ctx, &rows, selectRow+`= any($1::bytea[])`, arrayText(wanted))
+	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
+		return sqlx.SelectContext(ctx, q, &rows, selectRow+`= any($1::bytea[])`, arrayText(wanted))
+	})
 	if err != nil {
 		return nil, err
 	}

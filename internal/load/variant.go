@@ -8,6 +8,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/trustpub/trustpub/adapters/postgres"
+	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
 	"github.com/trustpub/trustpub/bootstrap"
 )
 
@@ -21,7 +22,7 @@ func serveUnshared(ctx context.Context, stderr io.Writer) error {
 	logger := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel.Level}))
 	return bootstrap.Serve(ctx, settings, logger, nil, fx.Decorate(func(db *bootstrap.Database) *bootstrap.Database {
 		unshared := *db
-		unshared.Store = postgres.NewStore(db.Pools["postgres"], postgres.Unshared())
+		unshared.Store = postgres.NewStore(db.Pools["postgres"], postgres.StatementContext(pqconn.Unwatched), postgres.Unshared())
 		return &unshared
 	}))
 }

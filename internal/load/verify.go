@@ -86,7 +86,7 @@ func (s *site) tokenService(db *sql.DB) (*application.TokenService, error) {
 	if err != nil {
 		return nil, err
 	}
-	var options []postgres.Option
+	options := []postgres.Option{postgres.StatementContext(pqconn.Unwatched)}
 	if s.unshared {
 		options = append(options, postgres.Unshared())
 	}

@@ -42,6 +42,12 @@ type conn struct {
 	// prepared are the statements that the server keeps, by their text; nil where it is
 	// not to keep any.
 	prepared map[string]driver.Stmt
+	// cancel has the server cancel the statement that is under way. It may be called
+	// while the connection is in use. nil where that can't be done from here.
+	cancel func()
+	// unwatch ends the watch over the context of the statement that is under way; nil
+	// where lib/pq has it.
+	unwatch func() bool
 	// notDurable is set by a warning, which comes before the end of the answer.
 	notDurable bool
 	// broken keeps the connection from being used again.
@@ -100,7 +106,8 @@ func (c *conn) Ping(ctx context.Context) error {
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	c.start(ctx)
+	ctx = c.watch(ctx)
+	defer c.endWatch()
 	statement, err := c.prepare(ctx, query, args)
 	if err != nil {
 		return nil, c.settle(err)
@@ -113,23 +120,27 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	return result, c.settle(err)
 }
 
-// QueryContext implements driver.QueryerContext.
+// QueryContext implements driver.QueryerContext. The watch over ctx lasts until the rows
+// are closed.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	c.start(ctx)
-	statement, err := c.prepare(ctx, query, args)
+	ctx = c.watch(ctx)
+	inner, err := c.query(ctx, query, args)
 	if err != nil {
-		return nil, c.settle(err)
-	}
-	var inner driver.Rows
-	if statement != nil {
-		inner, err = statement.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:forcetypeassert // prepare has looked.
-	} else {
-		inner, err = c.pqConn.QueryContext(ctx, query, args)
-	}
-	if err != nil {
+		c.endWatch()
 		return nil, c.settle(err)
 	}
 	return &rows{Rows: inner, conn: c}, nil
+}
+
+func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	statement, err := c.prepare(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	if statement != nil {
+		return statement.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:forcetypeassert // prepare has looked.
+	}
+	return c.pqConn.QueryContext(ctx, query, args)
 }
 
 // errPrepared is returned for statements that the caller prepares: nobody would watch
@@ -170,7 +181,11 @@ func (r *rows) Next(dest []driver.Value) error {
 }
 
 // Close implements driver.Rows.
-func (r *rows) Close() error { return r.conn.settle(r.Rows.Close()) }
+func (r *rows) Close() error {
+	err := r.Rows.Close()
+	r.conn.endWatch()
+	return r.conn.settle(err)
+}
 
 type tx struct {
 	driver.Tx

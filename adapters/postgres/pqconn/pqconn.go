@@ -113,7 +113,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	wrapped := &conn{pqConn: full, wire: dialed}
 	pq.SetNoticeHandler(inner, wrapped.notice)
-	direct, err := wrapped.greet(ctx)
+	served, direct, err := wrapped.greet(ctx)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pqconn: make sure of synchronous commits: %w", err), inner.Close())
 	}
@@ -123,6 +123,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("pqconn: have plans kept: %w", err), inner.Close())
 		}
 		wrapped.prepared = map[string]driver.Stmt{}
+		wrapped.cancel = c.canceller(served)
 	}
 	return wrapped, nil
 }

@@ -39,30 +39,33 @@ func (c *conn) prepare(ctx context.Context, query string, args []driver.NamedVal
 }
 
 // greet makes sure that commits are synchronous, and finds out whether the server
-// itself is at the other end of the connection. With synchronous_commit off, a commit
+// itself is at the other end of the connection, and which of its processes. With synchronous_commit off, a commit
 // is acknowledged before it is written, and a crash of the server forgets it; any other
 // value is the operator's choice of durability.
-func (c *conn) greet(ctx context.Context) (direct bool, err error) {
+func (c *conn) greet(ctx context.Context) (served backend, direct bool, err error) {
 	rows, err := c.QueryContext(ctx, `
-		select coalesce(host(inet_client_addr()), ''), coalesce(inet_client_port(), 0), pg_backend_pid(),
-			case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', false) end`, nil)
+		select coalesce(host(inet_client_addr()), ''), coalesce(inet_client_port(), 0), pid, backend_start::text,
+			case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', false) end
+		from pg_stat_activity
+		where pid = pg_backend_pid()`, nil)
 	if err != nil {
-		return false, err
+		return backend{}, false, err
 	}
-	values := make([]driver.Value, 4)
+	values := make([]driver.Value, 5)
 	err = rows.Next(values)
 	if err != nil {
-		return false, errors.Join(err, rows.Close())
+		return backend{}, false, errors.Join(err, rows.Close())
 	}
 	host, _ := values[0].(string)
 	port, _ := values[1].(int64)
-	backend, _ := values[2].(int64)
+	served.pid, _ = values[2].(int64)
+	served.begun, _ = values[3].(string)
 	// The commit, and with it a warning, comes after the last row.
 	err = rows.Next(values)
 	if !errors.Is(err, io.EOF) {
-		return false, errors.Join(errors.New("pqconn: a second row, or none at all"), err, rows.Close())
+		return backend{}, false, errors.Join(errors.New("pqconn: a second row, or none at all"), err, rows.Close())
 	}
-	return isDirect(c.wire.Conn, host, port, backend), rows.Close()
+	return served, isDirect(c.wire.Conn, host, port, served.pid), rows.Close()
 }
 
 // isDirect reports whether the server that sees a client at host and port, and calls its

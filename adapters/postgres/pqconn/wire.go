@@ -72,6 +72,14 @@ func (c *deadlineConn) endWith(ctx context.Context) {
 	c.limit.Store(deadline.Add(grace).UnixNano())
 }
 
+// endSoon makes reads and writes fail shortly, also those that are under way. It may be
+// called while others use the connection.
+func (c *deadlineConn) endSoon() {
+	soon := time.Now().Add(grace) //nolint:forbidigo // The kernel compares it with its own clock.
+	c.limit.Store(soon.UnixNano())
+	_ = c.SetDeadline(soon) // It fails when the connection is closed.
+}
+
 // Read implements net.Conn.
 func (c *deadlineConn) Read(b []byte) (int, error) {
 	err := c.SetReadDeadline(c.deadline())

@@ -1,0 +1,132 @@
+package pqconn_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trustpub/trustpub/adapters/postgres/pqconn"
+	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
+)
+
+func TestAnUnwatchedContextTellsNothingOfItsEnd(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "kept"), time.Hour)
+	unwatched := pqconn.Unwatched(ctx)
+	cancel()
+
+	require.Nil(t, unwatched.Done())
+	require.NoError(t, unwatched.Err())
+	require.Equal(t, "kept", unwatched.Value(key{}))
+	want, _ := ctx.Deadline()
+	got, ok := unwatched.Deadline()
+	require.True(t, ok)
+	require.Equal(t, want, got)
+}
+
+type key struct{}
+
+// query asks for something in an unwatched context, on a connection of its own.
+func query(ctx context.Context, t *testing.T, db *sql.DB, statement string, args ...any) error {
+	t.Helper()
+	conn, err := db.Conn(ctx)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	var value any
+	return conn.QueryRowContext(pqconn.Unwatched(ctx), statement, args...).Scan(&value)
+}
+
+// Ensure that a statement ends with its context, when that is cancelled and when its
+// time is over, that its backend ends too, and that its connection is not used again.
+func TestAnUnwatchedStatementEndsWithItsContext(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	other := open(t, url)
+	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(200*time.Millisecond, cancel)
+			return ctx, cancel
+		},
+		"out of time": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 200*time.Millisecond)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := pqconn.Open(url, time.Hour)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = db.Close() })
+			db.SetMaxOpenConns(1)
+			backend := get[int](t, db, `select pg_backend_pid()`)
+			ctx, cancel := end(t.Context())
+			defer cancel()
+
+			began := time.Now()
+			err = query(ctx, t, db, `select pg_sleep($1)`, 60)
+
+			require.Error(t, err)
+			require.Less(t, time.Since(began), 20*time.Second)
+			require.NotEqual(t, backend, get[int](t, db, `select pg_backend_pid()`), "another connection goes on")
+			require.Eventually(t, func() bool {
+				var lives bool
+				require.NoError(t, other.QueryRowContext(t.Context(), `select exists (select from pg_stat_activity where pid = $1)`, backend).Scan(&lives))
+				return !lives
+			}, 20*time.Second, 50*time.Millisecond, "the server gives up a statement whose client is gone")
+		})
+	}
+}
+
+// Ensure that a context which ends after its statement spoils no other statement.
+func TestAnUnwatchedStatementThatIsOverIsWatchedNoMore(t *testing.T) {
+	db := open(t, postgrestest.NewDatabase(t))
+	backend := get[int](t, db, `select pg_backend_pid()`)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		require.NoError(t, query(ctx, t, db, `select $1::int`, 1))
+		cancel()
+		_, err := db.ExecContext(pqconn.Unwatched(t.Context()), `select $1::int`, 1)
+		require.NoError(t, err)
+	}
+	time.Sleep(300 * time.Millisecond) // Longer than the grace that a statement is given.
+
+	require.Equal(t, backend, get[int](t, db, `select pg_backend_pid()`))
+}
+
+func TestAFrozenServerHoldsNoUnwatchedStatement(t *testing.T) {
+	server := postgrestest.NewServer(t, postgrestest.Options{})
+	db, err := pqconn.Open(server.URL(), time.Hour)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	require.NoError(t, query(t.Context(), t, db, `select $1::int`, 1))
+	require.NoError(t, server.Pause())
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- query(ctx, t, db, `select $1::int`, 1) }()
+
+	select {
+	case err := <-ended:
+		require.Error(t, err)
+	case <-time.After(20 * time.Second):
+		t.Error("the statement hangs although its deadline has long passed")
+	}
+	require.NoError(t, server.Resume())
+	require.NoError(t, query(t.Context(), t, db, `select $1::int`, 1))
+}
+
+// Ensure that behind a pooler, where the server sees the pooler and not its client, a
+// statement ends with its context all the same.
+func TestAnUnwatchedStatementBehindAPoolerIsCancelled(t *testing.T) {
+	server := postgrestest.NewServer(t, postgrestest.Options{})
+	var trips int
+	db := open(t, countTrips(t, server, &trips))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+
+	err := query(ctx, t, db, `select pg_sleep($1)`, 60)
+
+	require.Error(t, err)
+	require.Less(t, time.Since(began), 20*time.Second)
+}
