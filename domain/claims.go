@@ -60,14 +60,14 @@ const maxDetail = 1024
 // Details returns the named claims as text, for the audit record and introspection,
 // without those that are absent, of another form or longer than 1 KiB.
 func (c RawClaims) Details(names []string) Details {
-	return sortedDetails(func(yield func(string, string) bool) {
+	return CollectDetails(func(yield func(string, string) bool) {
 		for _, name := range names {
 			value, ok := c.Text(name)
 			if ok && len(value) <= maxDetail && !yield(name, value) {
 				return
 			}
 		}
-	}, len(names))
+	})
 }
 
 // Registered are the claims that every provider's ID token has (RFC 7519 section

@@ -16,21 +16,22 @@ type Details struct{ all []detail }
 type detail struct{ name, value string }
 
 // NewDetails returns those of a map, which stays the caller's.
-func NewDetails(values map[string]string) Details {
-	return sortedDetails(maps.All(values), len(values))
-}
+func NewDetails(values map[string]string) Details { return CollectDetails(maps.All(values)) }
 
-func sortedDetails(values iter.Seq2[string, string], most int) Details {
-	if most == 0 {
-		return Details{}
-	}
-	all := make([]detail, 0, most)
+// CollectDetails returns names and their values in the order of the names. Of those that
+// have one name it takes the first.
+func CollectDetails(values iter.Seq2[string, string]) Details {
+	const usual = 32
+	all := make([]detail, 0, usual)
 	for name, value := range values {
 		all = append(all, detail{name, value})
 	}
+	if len(all) == 0 {
+		return Details{}
+	}
 	byName := func(a, b detail) int { return cmp.Compare(a.name, b.name) }
 	if !slices.IsSortedFunc(all, byName) {
-		slices.SortFunc(all, byName)
+		slices.SortStableFunc(all, byName)
 	}
 	return Details{slices.CompactFunc(all, func(a, b detail) bool { return a.name == b.name })}
 }

@@ -67,4 +67,10 @@ func TestAClaimThatIsNamedTwiceIsRecordedOnce(t *testing.T) {
 	details := domain.RawClaims{"sha": "1", "ref": "2"}.Details([]string{"sha", "ref", "sha", "absent"})
 	require.Equal(t, 2, details.Len())
 	require.Equal(t, map[string]string{"sha": "1", "ref": "2"}, details.Map())
+
+	details = domain.CollectDetails(func(yield func(string, string) bool) {
+		_ = yield("b", "1") && yield("a", "2") && yield("b", "3")
+	})
+	require.Equal(t, 2, details.Len())
+	require.Equal(t, map[string]string{"a": "2", "b": "1"}, details.Map(), "the first counts")
 }

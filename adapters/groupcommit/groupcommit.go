@@ -34,6 +34,10 @@ type Config[Q, A any] struct {
 	// Together may have done. ctx has the values of one of the calls, is not cancelled
 	// with any of them, and ends when the last of them would have given up.
 	Together func(ctx context.Context, questions []Q) ([]Answer[A], error)
+	// AtOnce is how many pieces of work are under way before calls queue up. Zero is 1,
+	// with which most calls go together; with more, some are worked on while others wait
+	// for an answer from elsewhere.
+	AtOnce int
 	// Most is the largest number of calls that go together. Zero is 128.
 	Most int
 	// Patience is how long a piece of work that is under way holds others back. When it
@@ -71,6 +75,9 @@ type call[Q, A any] struct {
 func New[Q, A any](cfg Config[Q, A]) *Group[Q, A] {
 	if cfg.Most <= 0 {
 		cfg.Most = 128
+	}
+	if cfg.AtOnce <= 0 {
+		cfg.AtOnce = 1
 	}
 	if cfg.Patience <= 0 {
 		cfg.Patience = 250 * time.Millisecond
@@ -117,7 +124,7 @@ func (g *Group[Q, A]) alone(ctx context.Context, question Q) (A, error) {
 func (g *Group[Q, A]) enter(ctx context.Context, question Q) *call[Q, A] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now := g.cfg.Now(); g.running == 0 || now.Sub(g.began) > g.cfg.Patience {
+	if now := g.cfg.Now(); g.running < g.cfg.AtOnce || now.Sub(g.began) > g.cfg.Patience {
 		g.running++
 		g.began = now
 		return nil

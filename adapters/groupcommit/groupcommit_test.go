@@ -321,3 +321,22 @@ func TestManyCallsAtOnceAreEachAnsweredOnce(t *testing.T) {
 	wg.Wait()
 	require.Len(t, slices.Concat(append(d.rounds, d.alone)...), 2000)
 }
+
+func TestSeveralPiecesOfWorkGoOnBeforeCallsQueueUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(takes(100 * time.Millisecond))
+		group := d.group(groupcommit.Config[int, int]{AtOnce: 2})
+
+		outcomes := ask(group, contexts(t.Context(), 5)...)
+
+		require.Equal(t, []int{0, 1}, d.alone, "two begin at once")
+		require.Equal(t, [][]int{{2, 3, 4}}, d.rounds, "the others go together when the first of them is done")
+		for i, o := range outcomes {
+			require.Equal(t, i, o.value)
+			require.NoError(t, o.err)
+		}
+		require.Equal(t, 100*time.Millisecond, outcomes[0].after)
+		require.Equal(t, 200*time.Millisecond, outcomes[4].after)
+	})
+}

@@ -80,16 +80,18 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 	}
 	// The name only tells sqlx that placeholders are $1, $2, … .
 	s := &Store{db: sqlx.NewDb(db, "postgres"), within: o.within}
-	s.finds = newOperation(o, "find_configs", s.findConfigs, s.findConfigsTogether)
-	s.saves = newOperation(o, "save_token", s.saveToken, s.saveTokensTogether)
-	s.tokens = newOperation(o, "find_token", s.findToken, s.findTokensTogether)
+	s.finds = newOperation(o, "find_configs", 1, s.findConfigs, s.findConfigsTogether)
+	s.saves = newOperation(o, "save_token", 1, s.saveToken, s.saveTokensTogether)
+	// A token is looked up without much to do before and after, so that the processor
+	// would idle while the database works, and the other way round.
+	s.tokens = newOperation(o, "find_token", 2, s.findToken, s.findTokensTogether)
 	return s
 }
 
 // operation makes one call, together with others unless the store is unshared.
 type operation[Q, A any] func(ctx context.Context, question Q) (A, error)
 
-func newOperation[Q, A any](o options, name string, alone operation[Q, A], together func(context.Context, []Q) ([]groupcommit.Answer[A], error)) operation[Q, A] {
+func newOperation[Q, A any](o options, name string, atOnce int, alone operation[Q, A], together func(context.Context, []Q) ([]groupcommit.Answer[A], error)) operation[Q, A] {
 	observe := func(ctx context.Context, size int) { o.observe(ctx, name, size) }
 	if o.unshared {
 		return func(ctx context.Context, question Q) (A, error) {
@@ -97,7 +99,7 @@ func newOperation[Q, A any](o options, name string, alone operation[Q, A], toget
 			return alone(ctx, question)
 		}
 	}
-	return groupcommit.New(groupcommit.Config[Q, A]{Alone: alone, Together: together, Observe: observe}).Do
+	return groupcommit.New(groupcommit.Config[Q, A]{Alone: alone, Together: together, AtOnce: atOnce, Observe: observe}).Do
 }
 
 // Advisory locks. The first word is trustpub's, "trus" in ASCII.

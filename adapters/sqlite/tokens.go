@@ -102,11 +102,10 @@ func (r tokenRow) token() (domain.AccessToken, error) {
 			Package: domain.Package{Ecosystem: g.Ecosystem, Name: g.Name}, Provider: g.Provider, ConfigID: g.ConfigID,
 		})
 	}
-	var publisher map[string]string
-	err = json.Unmarshal([]byte(r.Publisher), &publisher)
+	publisher, err := strictjson.Strings([]byte(r.Publisher))
 	if err != nil {
 		return domain.AccessToken{}, fmt.Errorf("decode publisher: %w", err)
 	}
-	t.Publisher = domain.NewDetails(publisher)
+	t.Publisher = domain.CollectDetails(publisher)
 	return t, nil
 }

@@ -69,23 +69,58 @@ func AppendStrings(b []byte, members iter.Seq2[string, string]) []byte {
 	return append(b, '}')
 }
 
+// Strings decodes an object of strings. The members are in the order in which they stand.
+func Strings(b []byte) (iter.Seq2[string, string], error) {
+	type member struct{ name, value string }
+	members := make([]member, 0, min(1+bytes.Count(b, []byte{','}), 64))
+	err := decodeWith(b, func(r *reader) error {
+		return r.members(func(name string) error {
+			if r.decoder.PeekKind() != jsontext.KindString {
+				return errors.New("a member is no string")
+			}
+			value, err := r.string()
+			members = append(members, member{name, value})
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(string, string) bool) {
+		for _, m := range members {
+			if !yield(m.name, m.value) {
+				return
+			}
+		}
+	}, nil
+}
+
 // decode reads one value that nothing follows.
-func decode(b []byte) (any, error) {
+func decode(b []byte) (value any, err error) {
+	err = decodeWith(b, func(r *reader) (err error) {
+		value, err = r.value()
+		return err
+	})
+	return value, err
+}
+
+// decodeWith has read read the one value that there is.
+func decodeWith(b []byte, read func(*reader) error) error {
 	if !utf8.Valid(b) {
-		return nil, errors.New("the text is not UTF-8")
+		return errors.New("the text is not UTF-8")
 	}
 	// What is left of "invalid UTF-8" then are the halves of pairs in escapes ("\ud800"),
 	// which programs that cut a text short do write. Each becomes U+FFFD.
 	r := reader{decoder: jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowInvalidUTF8(true)), text: string(b)}
-	value, err := r.value()
+	err := read(&r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = r.decoder.ReadToken()
 	if !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the value")
+		return errors.New("something follows the value")
 	}
-	return value, nil
+	return nil
 }
 
 // reader builds values from a decoder that refuses members that occur twice, and texts
@@ -136,29 +171,41 @@ func (r *reader) string() (string, error) {
 }
 
 func (r *reader) object() (map[string]any, error) {
-	_, err := r.decoder.ReadToken()
-	if err != nil {
-		return nil, err
-	}
-	object := make(map[string]any, r.members())
-	for r.decoder.PeekKind() != jsontext.KindEndObject {
-		name, err := r.string()
-		if err != nil {
-			return nil, err
-		}
+	object := make(map[string]any, r.expected())
+	err := r.members(func(name string) (err error) {
 		object[name], err = r.value()
-		if err != nil {
-			return nil, err
-		}
-	}
-	_, err = r.decoder.ReadToken()
+		return err
+	})
 	return object, err
 }
 
-// members guesses how many members the object has that was begun: those of the text for
+// members reads an object, of which value reads the value of each member.
+func (r *reader) members(value func(name string) error) error {
+	begin, err := r.decoder.ReadToken()
+	if err != nil {
+		return err
+	}
+	if begin.Kind() != jsontext.KindBeginObject {
+		return errors.New("the text is no object")
+	}
+	for r.decoder.PeekKind() != jsontext.KindEndObject {
+		name, err := r.string()
+		if err != nil {
+			return err
+		}
+		err = value(name)
+		if err != nil {
+			return err
+		}
+	}
+	_, err = r.decoder.ReadToken()
+	return err
+}
+
+// expected guesses how many members the object has that comes next: those of the text for
 // the outermost one, within bounds, and else a few.
-func (r *reader) members() int {
-	if r.decoder.StackDepth() > 1 {
+func (r *reader) expected() int {
+	if r.decoder.StackDepth() > 0 {
 		return 0
 	}
 	return min(1+strings.Count(r.text, ","), 64)

@@ -190,3 +190,32 @@ func TestStringsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
 	}
 	require.Equal(t, `{"a\ufffd":"\ufffdb"}`, strings.ReplaceAll(string(strictjson.AppendStrings(nil, maps.All(map[string]string{"a\xff": "\xffb"}))), "\ufffd", `\ufffd`))
 }
+
+func TestAnObjectOfStringsIsReadAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, want := range []map[string]string{
+		{}, {"": ""}, {"a": "b"}, {"ref": "refs/heads/日本\"'\\<&>\u2028", "ünï": "\x00\x1f\x7f\n\t", "emoji": "🦀"},
+	} {
+		members, err := strictjson.Strings(strictjson.AppendStrings(nil, maps.All(want)))
+		require.NoError(t, err)
+		require.Equal(t, want, maps.Collect(members))
+	}
+	members, err := strictjson.Strings([]byte(` {"b" : "1", "\u0061":"\u0032"} `))
+	require.NoError(t, err)
+	var order []string
+	for name, value := range members {
+		order = append(order, name+value)
+	}
+	require.Equal(t, []string{"b1", "a2"}, order)
+	for range members {
+		break // It can be left.
+	}
+
+	for _, other := range []string{
+		``, `null`, `[]`, `"a"`, `1`, `{`, `{"a":"b"`, `{"a":"b"}x`, `{"a":"b"}{}`, `{"a":"b",}`, `{"a"}`,
+		`{"a":1}`, `{"a":null}`, `{"a":true}`, `{"a":{}}`, `{"a":["b"]}`, `{"a":"1","a":"1"}`, `{"a":"1","\u0061":"1"}`, "{\"a\":\"\xff\"}",
+	} {
+		_, err := strictjson.Strings([]byte(other))
+		require.Error(t, err, other)
+	}
+}
