@@ -104,7 +104,7 @@ func decode(b []byte) (value any, err error) {
 	return value, err
 }
 
-// decodeWith has read read the one value that there is.
+// decodeWith reads a text that is one value, by read.
 func decodeWith(b []byte, read func(*reader) error) error {
 	if !utf8.Valid(b) {
 		return errors.New("the text is not UTF-8")

@@ -175,7 +175,10 @@ func TestWhatIsNoArrayOfObjectsIsAnError(t *testing.T) {
 func TestStringsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
 	t.Parallel()
 	for _, members := range []map[string]string{
-		{}, {"": ""}, {"a": "b"}, {"a": "b", "c": "d"},
+		{},
+		{"": ""},
+		{"a": "b"},
+		{"a": "b", "c": "d"},
 		{"ref": "refs/heads/日本\"'\\<&>\u2028", "ünï": "\x00\x1f\x7f\n\t", "emoji": "🦀"},
 	} {
 		written := strictjson.AppendStrings([]byte("before "), maps.All(members))
@@ -188,7 +191,7 @@ func TestStringsAreWrittenAsEncodingJSONReadsThem(t *testing.T) {
 		_, err := strictjson.Object(after)
 		require.NoError(t, err)
 	}
-	require.Equal(t, `{"a\ufffd":"\ufffdb"}`, strings.ReplaceAll(string(strictjson.AppendStrings(nil, maps.All(map[string]string{"a\xff": "\xffb"}))), "\ufffd", `\ufffd`))
+	require.JSONEq(t, `{"a\ufffd":"\ufffdb"}`, string(strictjson.AppendStrings(nil, maps.All(map[string]string{"a\xff": "\xffb"}))))
 }
 
 func TestAnObjectOfStringsIsReadAsItIsWritten(t *testing.T) {

@@ -123,7 +123,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("pqconn: have plans kept: %w", err), inner.Close())
 		}
 		wrapped.prepared = map[string]driver.Stmt{}
-		wrapped.cancel = c.canceller(served)
+		wrapped.cancel = c.canceller(served) //nolint:contextcheck // It runs when the context of a statement has ended.
 	}
 	return wrapped, nil
 }

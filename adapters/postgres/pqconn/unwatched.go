@@ -15,7 +15,7 @@ import (
 // one with ctx first ([database/sql.DB.Conn]).
 func Unwatched(ctx context.Context) context.Context { return unwatched{ctx} }
 
-type unwatched struct{ context.Context }
+type unwatched struct{ context.Context } //nolint:containedctx // It is a context itself.
 
 // Done implements context.Context.
 func (unwatched) Done() <-chan struct{} { return nil }

@@ -29,10 +29,11 @@ func TestAnUnwatchedContextTellsNothingOfItsEnd(t *testing.T) {
 type key struct{}
 
 // query asks for something in an unwatched context, on a connection of its own.
-func query(ctx context.Context, t *testing.T, db *sql.DB, statement string, args ...any) error {
-	t.Helper()
+func query(ctx context.Context, db *sql.DB, statement string, args ...any) error {
 	conn, err := db.Conn(ctx)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = conn.Close() }()
 	var value any
 	return conn.QueryRowContext(pqconn.Unwatched(ctx), statement, args...).Scan(&value)
@@ -63,7 +64,7 @@ func TestAnUnwatchedStatementEndsWithItsContext(t *testing.T) {
 			defer cancel()
 
 			began := time.Now()
-			err = query(ctx, t, db, `select pg_sleep($1)`, 60)
+			err = query(ctx, db, `select pg_sleep($1)`, 60)
 
 			require.Error(t, err)
 			require.Less(t, time.Since(began), 20*time.Second)
@@ -83,7 +84,7 @@ func TestAnUnwatchedStatementThatIsOverIsWatchedNoMore(t *testing.T) {
 	backend := get[int](t, db, `select pg_backend_pid()`)
 	for range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
-		require.NoError(t, query(ctx, t, db, `select $1::int`, 1))
+		require.NoError(t, query(ctx, db, `select $1::int`, 1))
 		cancel()
 		_, err := db.ExecContext(pqconn.Unwatched(t.Context()), `select $1::int`, 1)
 		require.NoError(t, err)
@@ -98,12 +99,12 @@ func TestAFrozenServerHoldsNoUnwatchedStatement(t *testing.T) {
 	db, err := pqconn.Open(server.URL(), time.Hour)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close() })
-	require.NoError(t, query(t.Context(), t, db, `select $1::int`, 1))
+	require.NoError(t, query(t.Context(), db, `select $1::int`, 1))
 	require.NoError(t, server.Pause())
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- query(ctx, t, db, `select $1::int`, 1) }()
+	go func() { ended <- query(ctx, db, `select $1::int`, 1) }()
 
 	select {
 	case err := <-ended:
@@ -112,7 +113,7 @@ func TestAFrozenServerHoldsNoUnwatchedStatement(t *testing.T) {
 		t.Error("the statement hangs although its deadline has long passed")
 	}
 	require.NoError(t, server.Resume())
-	require.NoError(t, query(t.Context(), t, db, `select $1::int`, 1))
+	require.NoError(t, query(t.Context(), db, `select $1::int`, 1))
 }
 
 // Ensure that behind a pooler, where the server sees the pooler and not its client, a
@@ -125,7 +126,7 @@ func TestAnUnwatchedStatementBehindAPoolerIsCancelled(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 
-	err := query(ctx, t, db, `select pg_sleep($1)`, 60)
+	err := query(ctx, db, `select pg_sleep($1)`, 60)
 
 	require.Error(t, err)
 	require.Less(t, time.Since(began), 20*time.Second)
