@@ -156,8 +156,11 @@ func (a *API) log() echo.MiddlewareFunc {
 // probes, which come every few seconds, and for what was turned away unseen, of which
 // admission tells, and else info.
 func logLevel(c echo.Context, v middleware.RequestLoggerValues) slog.Level {
-	if code := domain.CodeOf(v.Error); v.Error != nil && (code == domain.CodeOverloaded || code == domain.CodeRateLimited) {
-		return slog.LevelDebug
+	if v.Error != nil {
+		switch code := domain.CodeOf(v.Error); code { //nolint:exhaustive // Codes are not a closed set.
+		case domain.CodeOverloaded, domain.CodeRateLimited, domain.CodeDraining:
+			return slog.LevelDebug
+		}
 	}
 	gone := errors.Is(context.Cause(c.Request().Context()), context.Canceled)
 	switch {
