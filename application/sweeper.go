@@ -93,17 +93,36 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-// Sweep removes all that expired some minutes ago, batch by batch, and returns
-// how many rows that were.
+// Sweep removes all that expired some minutes ago, batch by batch, and returns how many
+// rows that were. After each full batch it pauses for as long as that took: so a sweep
+// takes half of one connection at most, the slower the database the less of it, and what
+// else wants the database gets its turn. It ends with ctx.
 func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 	before := s.cfg.Now().UTC().Add(-sweepGrace)
 	total := 0
 	for {
+		began := s.cfg.Now()
 		removed, err := s.removeBatch(ctx, before)
 		total += removed
 		if err != nil || removed < s.cfg.Batch {
 			return total, err
 		}
+		err = pause(ctx, s.cfg.Now().Sub(began))
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// pause waits for d. It returns the error of ctx when that ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// drainTimeout is how long requests in flight may go on after a stop was asked for.
+	// drainTimeout is how long requests in flight may go on after a stop was asked for,
+	// departTimeout included.
 	drainTimeout = 10 * time.Second
 	// startTimeout bounds the start, in which a replica may wait for another's
 	// migrations.
@@ -32,6 +33,7 @@ const (
 // Server is the stand-alone server: [Module] with a database, its migrations and a
 // listener. events tell what becomes of the listener.
 func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Option {
+	leaving := &departure{}
 	return fx.Options(
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: logger}
@@ -48,9 +50,9 @@ func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Op
 		}),
 		ProvideStore(func(db *Database) Store { return db.Store }),
 		Module(settings),
-		fx.Decorate(func(db *Database) Readiness { return db.Ready }),
+		fx.Decorate(func(db *Database) Readiness { return leaving.ready(db.Ready) }),
 		fx.Invoke(func(lc fx.Lifecycle, api *httpapi.API) {
-			listen(lc, settings, api, logger, events)
+			listen(lc, settings, api, leaving, logger, events)
 		}),
 	)
 }
@@ -140,8 +142,9 @@ func startDatabase(lc fx.Lifecycle, settings Settings, m *metrics.Metrics, t *tr
 }
 
 // listen serves the handler from the application's start to its stop.
-func listen(lc fx.Lifecycle, settings Settings, handler http.Handler, logger *slog.Logger, events ListenerEvents) {
-	server := httpapi.NewServer(handler)
+func listen(lc fx.Lifecycle, settings Settings, handler http.Handler, leaving *departure, logger *slog.Logger, events ListenerEvents) {
+	server := httpapi.NewServer(leaving.handler(handler))
+	server.ConnState = leaving.count
 	lc.Append(fx.Hook{
 		OnStart: func(ctx context.Context) error {
 			var config net.ListenConfig
@@ -164,6 +167,7 @@ func listen(lc fx.Lifecycle, settings Settings, handler http.Handler, logger *sl
 			logger.InfoContext(ctx, "draining")
 			ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 			defer cancel()
+			leaving.begin(ctx)
 			err := server.Shutdown(ctx)
 			if errors.Is(err, context.DeadlineExceeded) {
 				logger.WarnContext(ctx, "requests in flight were cut off")

@@ -96,7 +96,11 @@ func startServer(t *testing.T, settings bootstrap.Settings) *server {
 	go func() {
 		ended <- bootstrap.Serve(ctx, settings, logger, func(a net.Addr) { addresses <- a })
 	}()
-	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	s.stop = sync.OnceValue(func() error {
+		http.DefaultClient.CloseIdleConnections() // They would be waited for.
+		cancel()
+		return <-ended
+	})
 	select {
 	case address := <-addresses:
 		s.url = "http://" + address.String()

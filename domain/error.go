@@ -139,6 +139,8 @@ const (
 	CodeRateLimited Code = "rate_limited"
 	// CodeOverloaded is a request beyond those that the server works on at a time.
 	CodeOverloaded Code = "overloaded"
+	// CodeDraining is a server that is about to stop, and tells balancers so.
+	CodeDraining Code = "draining"
 )
 
 // IsUntrusted reports whether a code says that an ID token is good, and that no config

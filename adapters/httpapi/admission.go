@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 // is admitted has his answer long before the request's time is over: at a thousand
 // exchanges a second, the last of them waits for half a second.
 const DefaultMaxRequests = 512
+
+// crowd is how many requests at work are too many to have a processor soon: verifying so
+// many takes some ten milliseconds of one core. They are also as many as share a commit.
+const crowd = 128
 
 // refusalLogInterval is how often it is told that requests are being refused. They have
 // no line of their own above debug: a log would slow down what is too slow already.
@@ -64,6 +69,7 @@ func (a *API) admit(next echo.HandlerFunc) echo.HandlerFunc {
 			return errors.Join(err, dialect.WriteError(c, err))
 		}
 		defer a.admission.leave()
+		a.admission.giveWay()
 		return next(c)
 	}
 }
@@ -89,6 +95,16 @@ func (a *admission) enter() error {
 		return overloaded()
 	}
 	return nil
+}
+
+// giveWay lets whatever else is ready to run go first when there is a crowd. Most of an
+// exchange's CPU time is its signature. Where hundreds of them are admitted at once, all
+// would be verified before anybody looked at the request that came next, although
+// refusing it takes no time.
+func (a *admission) giveWay() {
+	if a.inProgress.Load() > crowd {
+		runtime.Gosched()
+	}
 }
 
 func (a *admission) leave() { a.inProgress.Add(-1) }

@@ -48,8 +48,8 @@ type Config struct {
 	// ProvidersSchema is the JSON Schema of the file that describes providers, for GET
 	// /providers.schema.json. Empty: it is not served.
 	ProvidersSchema []byte
-	// Ready returns why requests can't be served, for GET /readyz. nil is always
-	// ready.
+	// Ready returns why requests can't be served, for GET /readyz. A *domain.Error is
+	// answered as it is, any other error as store_unavailable. nil is always ready.
 	Ready func(ctx context.Context) error
 	// Metrics answers GET /metrics. nil: it is not served.
 	Metrics http.Handler

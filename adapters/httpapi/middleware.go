@@ -120,6 +120,10 @@ func (a *API) log() echo.MiddlewareFunc {
 		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
 			ctx := c.Request().Context()
 			a.cfg.Observe(Observation{Route: v.RoutePath, Method: knownMethod(v.Method), Status: v.Status, Duration: v.Latency})
+			level := logLevel(c, v)
+			if !a.cfg.Logger.Enabled(ctx, level) {
+				return nil // What is turned away must cost nothing.
+			}
 			attrs := []slog.Attr{
 				slog.String("method", knownMethod(v.Method)),
 				slog.String("route", v.RoutePath),
@@ -142,7 +146,7 @@ func (a *API) log() echo.MiddlewareFunc {
 			if p, ok := errors.AsType[*panicked](v.Error); ok {
 				attrs = append(attrs, slog.String("stack", string(p.stack)))
 			}
-			a.cfg.Logger.LogAttrs(ctx, logLevel(c, v), "request", attrs...)
+			a.cfg.Logger.LogAttrs(ctx, level, "request", attrs...)
 			return nil
 		},
 	})
@@ -152,8 +156,11 @@ func (a *API) log() echo.MiddlewareFunc {
 // probes, which come every few seconds, and for what was turned away unseen, of which
 // admission tells, and else info.
 func logLevel(c echo.Context, v middleware.RequestLoggerValues) slog.Level {
-	if code := domain.CodeOf(v.Error); v.Error != nil && (code == domain.CodeOverloaded || code == domain.CodeRateLimited) {
-		return slog.LevelDebug
+	if v.Error != nil {
+		switch code := domain.CodeOf(v.Error); code { //nolint:exhaustive // Codes are not a closed set.
+		case domain.CodeOverloaded, domain.CodeRateLimited, domain.CodeDraining:
+			return slog.LevelDebug
+		}
 	}
 	gone := errors.Is(context.Cause(c.Request().Context()), context.Canceled)
 	switch {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -30,6 +31,9 @@ func (a *API) healthz(c echo.Context) error { return ok(c) }
 // readyz answers whether the process can do its work.
 func (a *API) readyz(c echo.Context) error {
 	err := a.cfg.Ready(c.Request().Context())
+	if _, told := errors.AsType[*domain.Error](err); told {
+		return err
+	}
 	if err != nil {
 		return domain.Unavailable(domain.CodeStoreUnavailable, err, "The server is not ready: its database can't be reached, or its schema is not current.")
 	}

@@ -75,6 +75,7 @@ var refusals = []refusal{
 	{domain.KindUnavailable, domain.CodeOverloaded, "overloaded", 503, 503},
 	// What follows is no outcome of these exchanges, but an embedding registry's own
 	// ports may say it.
+	{domain.KindUnavailable, domain.CodeDraining, "draining", 503, 503},
 	{domain.KindInvalid, domain.CodeInvalidScope, "invalid-payload", 422, 400},
 	{domain.KindInvalid, domain.CodeInvalidTarget, "invalid-payload", 422, 400},
 	{domain.KindInvalid, domain.CodeUnsupportedGrantType, "invalid-payload", 422, 400},

@@ -8,6 +8,16 @@ import (
 	"time"
 )
 
+const (
+	// endsWithin is how soon a replica ends that was asked to, when its requests take
+	// no time.
+	endsWithin = 3 * time.Second
+	// metClosing is how many requests at most may meet the closing of their connection in
+	// a hundred stops. A client whose connection idled for as long as the server waits may
+	// send on it just when it is closed, which nothing on the server's side can rule out.
+	metClosing = 25
+)
+
 // terminated stops one of two replicas after the other as a deployment does.
 func terminated(ctx context.Context, s *stage, n int) error {
 	err := s.onPostgres()
@@ -46,8 +56,17 @@ func terminated(ctx context.Context, s *stage, n int) error {
 		}
 	}
 	s.tell("a replica drained and ended within %.2f s at most", slowest.Seconds())
-	if failed := s.client.seen().failedTwice; failed > 0 {
-		s.violate("%d exchanges failed after their retry", failed)
+	if slowest > endsWithin {
+		s.violate("a replica took %.2f s to end, more than %s", slowest.Seconds(), endsWithin)
+	}
+	seen := s.client.seen()
+	met := seen.statuses["no answer"]
+	s.tell("%d requests met the closing of their connection", met)
+	if met > n*metClosing/100 {
+		s.violate("%d requests in %d stops met the closing of their connection", met, n)
+	}
+	if seen.failedTwice > 0 {
+		s.violate("%d exchanges failed after their retry", seen.failedTwice)
 	}
 	return s.finish()
 }
