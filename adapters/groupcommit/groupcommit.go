@@ -2,9 +2,10 @@
 // round trip and the commit of a database statement. It implements no port; stores
 // use it.
 //
-// There is no timer, and nothing is held back to wait for more: a call that finds
-// nobody at work starts at once and alone, as if the package were not there. What
-// arrives while it works queues up, and goes together when it is done.
+// There is no timer, and nothing is held back to wait for more: a call that finds less
+// at work than may be at a time, which is one unless set, starts at once and alone, as if
+// the package were not there. What arrives while that works queues up, and goes together
+// when some of it is done.
 package groupcommit
 
 import (

@@ -78,7 +78,11 @@ func Open(url string, ioTimeout time.Duration, opts ...Option) (*sql.DB, error) 
 	}
 	inner.Dialer(dialer{ioTimeout: cmp.Or(ioTimeout, DefaultIOTimeout)})
 
-	db := o.openDB(connector{inner})
+	c := connector{Connector: inner}
+	if len(cfg.Multi) == 0 {
+		c.cancels = make(chan struct{}, maxCancels)
+	}
+	db := o.openDB(c)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	db.SetConnMaxLifetime(maxLifetime)
@@ -90,8 +94,17 @@ func Open(url string, ioTimeout time.Duration, opts ...Option) (*sql.DB, error) 
 // may undo it.
 var ErrNotDurable = errors.New("pqconn: the commit was not confirmed by the synchronous standby")
 
+// maxCancels is how many connections a pool opens at a time to cancel statements.
+const maxCancels = 4
+
 // connector wraps lib/pq's connections.
-type connector struct{ *pq.Connector }
+type connector struct {
+	*pq.Connector
+
+	// cancels bounds the connections that are opened to cancel statements. nil is that
+	// they might reach another server than the statement's: there are several hosts.
+	cancels chan struct{}
+}
 
 // keptPlans has the server plan a statement once for as long as it is kept prepared. By
 // itself it would go on planning, each time, the statements that several calls share: a
@@ -123,7 +136,9 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("pqconn: have plans kept: %w", err), inner.Close())
 		}
 		wrapped.prepared = map[string]driver.Stmt{}
-		wrapped.cancel = c.canceller(served) //nolint:contextcheck // It runs when the context of a statement has ended.
+		if c.cancels != nil && served.begun != "" {
+			wrapped.cancel = c.canceller(served) //nolint:contextcheck // It runs when the context of a statement has ended.
+		}
 	}
 	return wrapped, nil
 }

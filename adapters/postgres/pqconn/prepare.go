@@ -44,10 +44,9 @@ func (c *conn) prepare(ctx context.Context, query string, args []driver.NamedVal
 // value is the operator's choice of durability.
 func (c *conn) greet(ctx context.Context) (served backend, direct bool, err error) {
 	rows, err := c.QueryContext(ctx, `
-		select coalesce(host(inet_client_addr()), ''), coalesce(inet_client_port(), 0), pid, backend_start::text,
+		select coalesce(host(inet_client_addr()), ''), coalesce(inet_client_port(), 0), pid, coalesce(backend_start::text, ''),
 			case current_setting('synchronous_commit') when 'off' then set_config('synchronous_commit', 'on', false) end
-		from pg_stat_activity
-		where pid = pg_backend_pid()`, nil)
+		from pg_stat_get_activity(pg_backend_pid())`, nil)
 	if err != nil {
 		return backend{}, false, err
 	}

@@ -75,6 +75,8 @@ type backend struct {
 // standby, and would take a connection of the server's for as long.
 func (c connector) canceller(of backend) func() {
 	return func() {
+		c.cancels <- struct{}{}
+		defer func() { <-c.cancels }()
 		ctx, stop := context.WithTimeout(context.Background(), connectTimeout)
 		defer stop()
 		inner, err := c.Connector.Connect(ctx)

@@ -82,7 +82,7 @@ func (c *deadlineConn) endSoon() {
 
 // Read implements net.Conn.
 func (c *deadlineConn) Read(b []byte) (int, error) {
-	err := c.SetReadDeadline(c.deadline())
+	err := c.withDeadline(c.SetReadDeadline)
 	if err != nil {
 		return 0, err
 	}
@@ -91,16 +91,28 @@ func (c *deadlineConn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *deadlineConn) Write(b []byte) (int, error) {
-	err := c.SetWriteDeadline(c.deadline())
+	err := c.withDeadline(c.SetWriteDeadline)
 	if err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)
 }
 
-func (c *deadlineConn) deadline() time.Time {
+// withDeadline sets the deadline of a read or a write, and again where endSoon came in
+// between, whose own would be undone.
+func (c *deadlineConn) withDeadline(set func(time.Time) error) error {
+	for {
+		limit := c.limit.Load()
+		err := set(c.deadline(limit))
+		if err != nil || c.limit.Load() == limit {
+			return err
+		}
+	}
+}
+
+func (c *deadlineConn) deadline(limit int64) time.Time {
 	deadline := time.Now().Add(c.timeout) //nolint:forbidigo // The kernel compares it with its own clock.
-	if limit := c.limit.Load(); limit != 0 && limit < deadline.UnixNano() {
+	if limit != 0 && limit < deadline.UnixNano() {
 		return time.Unix(0, limit)
 	}
 	return deadline
