@@ -47,11 +47,7 @@ func openDatabase(url DatabaseURL, watch instruments) (*Database, error) {
 	if isSQLite {
 		return openSQLite(path, watch)
 	}
-	var options []pqconn.Option
-	if watch.tracing != nil {
-		options = append(options, pqconn.OpenDBWith(watch.tracing.OpenPostgreSQL))
-	}
-	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout, options...)
+	db, err := pqconn.Open(url.value, pqconn.DefaultIOTimeout, pqconn.OpenDBWith(watch.tracing.OpenPostgreSQL))
 	if err != nil {
 		// The error may show the password.
 		return nil, &SettingError{"DATABASE_URL", "the URL can't be used; use postgres://USER:PASSWORD@HOST/DATABASE with the parameters of libpq"}

@@ -19,7 +19,7 @@ type algorithm struct {
 	hash crypto.Hash
 	// verify reports whether the signature is the key's. A key of another kind than the
 	// algorithm's has made none.
-	verify func(a algorithm, key crypto.PublicKey, digest, signature []byte) bool
+	verify func(hash crypto.Hash, key crypto.PublicKey, digest, signature []byte) bool
 }
 
 func newAlgorithm(name string) (algorithm, error) {
@@ -50,26 +50,26 @@ func newAlgorithm(name string) (algorithm, error) {
 func (a algorithm) isSignature(key crypto.PublicKey, input string, signature []byte) bool {
 	h := a.hash.New()
 	_, _ = h.Write([]byte(input)) // A hash never fails.
-	return a.verify(a, key, h.Sum(nil), signature)
+	return a.verify(a.hash, key, h.Sum(nil), signature)
 }
 
 // verifyPKCS1v15 is for RFC 7518 section 3.3.
-func verifyPKCS1v15(a algorithm, key crypto.PublicKey, digest, signature []byte) bool {
+func verifyPKCS1v15(hash crypto.Hash, key crypto.PublicKey, digest, signature []byte) bool {
 	k, ok := key.(*rsa.PublicKey)
-	return ok && rsa.VerifyPKCS1v15(k, a.hash, digest, signature) == nil
+	return ok && rsa.VerifyPKCS1v15(k, hash, digest, signature) == nil
 }
 
 // verifyPSS is for RFC 7518 section 3.5, where the salt is as long as the hash.
-func verifyPSS(a algorithm, key crypto.PublicKey, digest, signature []byte) bool {
+func verifyPSS(hash crypto.Hash, key crypto.PublicKey, digest, signature []byte) bool {
 	k, ok := key.(*rsa.PublicKey)
-	return ok && rsa.VerifyPSS(k, a.hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	return ok && rsa.VerifyPSS(k, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 }
 
 // verifyECDSA is for RFC 7518 section 3.4: each algorithm has its curve, and the
 // signature is two numbers, each as long as the curve's order.
-func verifyECDSA(curve elliptic.Curve) func(algorithm, crypto.PublicKey, []byte, []byte) bool {
+func verifyECDSA(curve elliptic.Curve) func(crypto.Hash, crypto.PublicKey, []byte, []byte) bool {
 	size := (curve.Params().BitSize + 7) / 8
-	return func(_ algorithm, key crypto.PublicKey, digest, signature []byte) bool {
+	return func(_ crypto.Hash, key crypto.PublicKey, digest, signature []byte) bool {
 		k, ok := key.(*ecdsa.PublicKey)
 		if !ok || k.Curve != curve || len(signature) != 2*size {
 			return false

@@ -24,11 +24,11 @@ func (s *site) fill(ctx context.Context) error {
 	if publishers == 0 {
 		return nil
 	}
-	const hour = 30 * time.Minute
+	const spread = 30 * time.Minute
 	return s.withDatabase(func(db *sql.DB) error {
 		err := s.fillPublishers(ctx, db, publishers)
 		if err == nil && s.prefill > 0 {
-			err = s.fillExchanges(ctx, db, span{from: 1, to: s.prefill, begin: time.Now().Add(hour), lasts: hour}, true)
+			err = s.fillExchanges(ctx, db, span{from: 1, to: s.prefill, begin: time.Now().Add(spread), lasts: spread}, true)
 		}
 		if err != nil {
 			return fmt.Errorf("fill: %w", err)

@@ -39,9 +39,9 @@ func (c *conn) prepare(ctx context.Context, query string, args []driver.NamedVal
 }
 
 // greet makes sure that commits are synchronous, and finds out whether the server
-// itself is at the other end of the connection, and which of its processes. With synchronous_commit off, a commit
-// is acknowledged before it is written, and a crash of the server forgets it; any other
-// value is the operator's choice of durability.
+// itself is at the other end of the connection, and which of its processes. With
+// synchronous_commit off, a commit is acknowledged before it is written, and a crash of
+// the server forgets it; any other value is the operator's choice of durability.
 func (c *conn) greet(ctx context.Context) (served backend, direct bool, err error) {
 	rows, err := c.QueryContext(ctx, `
 		select coalesce(host(inet_client_addr()), ''), coalesce(inet_client_port(), 0), pid, coalesce(backend_start::text, ''),
