@@ -17,6 +17,10 @@ type ExchangeConfig struct {
 	Configs  ConfigFinder
 	Tokens   TokenStore
 	Auditor  Auditor
+	// Memory spares look-ups of configs that were looked up before. It must be of the
+	// store that Configs and Tokens are, as neither is called when it serves. nil has
+	// every exchange look them up.
+	Memory ConfigMemory
 	// Ecosystem is the one whose packages tokens may cover; empty is any. The
 	// protocol of an ecosystem has a service of its own, with it.
 	Ecosystem string
@@ -93,29 +97,86 @@ func (s *ExchangeService) exchange(ctx context.Context, request ExchangeRequest,
 	}
 	event.Claims = claims
 
+	issued, err := s.issueRecalled(ctx, request, claims)
+	if errors.Is(err, ErrOutdated) {
+		issued, err = s.issue(ctx, request, claims)
+	}
+	if err != nil {
+		return Issued{}, err
+	}
+	event.TokenHash, event.Packages = hexHash(issued.Token.Hash), issued.Token.Packages()
+	return issued, nil
+}
+
+// issue issues the access token that the workload's configs justify.
+func (s *ExchangeService) issue(ctx context.Context, request ExchangeRequest, claims domain.Claims) (Issued, error) {
 	configs, err := s.cfg.Configs.FindConfigs(ctx, claims)
 	if err != nil {
 		return Issued{}, fmt.Errorf("find configs: %w", storeError(err))
 	}
+	grants, err := s.grants(configs, request, claims)
+	if err != nil {
+		return Issued{}, err
+	}
+	issued, err := s.mint(grants, claims)
+	if err != nil {
+		return Issued{}, err
+	}
+	err = s.cfg.Tokens.SaveToken(ctx, issued.Token, claims.UsedJTI(), domain.Pins(configs, grants, claims))
+	if err != nil {
+		return Issued{}, fmt.Errorf("save access token: %w", storeError(err))
+	}
+	return issued, nil
+}
+
+// issueRecalled does what issue does, without looking up configs that are remembered.
+// It returns ErrOutdated, with nothing changed, where a look-up has to decide: nobody is
+// refused, and nothing is pinned, because of what once was.
+func (s *ExchangeService) issueRecalled(ctx context.Context, request ExchangeRequest, claims domain.Claims) (Issued, error) {
+	if s.cfg.Memory == nil {
+		return Issued{}, ErrOutdated
+	}
+	recalled, ok := s.cfg.Memory.RecallConfigs(claims)
+	if !ok {
+		return Issued{}, ErrOutdated
+	}
+	grants, err := s.grants(recalled.Configs, request, claims)
+	if err != nil || len(domain.Pins(recalled.Configs, grants, claims)) > 0 {
+		return Issued{}, ErrOutdated
+	}
+	issued, err := s.mint(grants, claims)
+	if err != nil {
+		return Issued{}, err
+	}
+	err = s.cfg.Memory.SaveRecalled(ctx, issued.Token, claims, recalled)
+	switch {
+	case errors.Is(err, ErrOutdated):
+		return Issued{}, ErrOutdated
+	case err != nil:
+		return Issued{}, fmt.Errorf("save access token: %w", storeError(err))
+	}
+	return issued, nil
+}
+
+// grants returns what the request asks for, of what the configs give to the workload.
+func (s *ExchangeService) grants(configs []domain.Config, request ExchangeRequest, claims domain.Claims) ([]domain.Grant, error) {
 	configs = domain.ForPackages(configs, s.cfg.Ecosystem, request.Package)
 	grants, err := domain.Authorize(configs, claims)
 	if err != nil {
-		return Issued{}, fmt.Errorf("authorize: %w", err)
+		return nil, fmt.Errorf("authorize: %w", err)
 	}
 	grants, err = domain.Narrow(grants, request.Packages)
 	if err != nil {
-		return Issued{}, fmt.Errorf("narrow to scope: %w", err)
+		return nil, fmt.Errorf("narrow to scope: %w", err)
 	}
+	return grants, nil
+}
 
+// mint draws the secret and makes the token.
+func (s *ExchangeService) mint(grants []domain.Grant, claims domain.Claims) (Issued, error) {
 	secret, err := domain.NewSecret(s.cfg.Prefix, s.cfg.Rand)
 	if err != nil {
 		return Issued{}, fmt.Errorf("draw access token: %w", err)
 	}
-	token := domain.Mint(secret.Hash(), grants, claims, s.cfg.Now(), s.cfg.TTL)
-	err = s.cfg.Tokens.SaveToken(ctx, token, claims.UsedJTI(), domain.Pins(configs, grants, claims))
-	if err != nil {
-		return Issued{}, fmt.Errorf("save access token: %w", storeError(err))
-	}
-	event.TokenHash, event.Packages = hexHash(token.Hash), token.Packages()
-	return Issued{Secret: secret, Token: token}, nil
+	return Issued{Secret: secret, Token: domain.Mint(secret.Hash(), grants, claims, s.cfg.Now(), s.cfg.TTL)}, nil
 }

@@ -2,6 +2,7 @@ package application
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/trustpub/trustpub/domain"
@@ -99,6 +100,34 @@ type TokenStore interface {
 	// call did it: false when the token is unknown or was revoked before.
 	RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error)
 }
+
+// ConfigMemory spares the look-up of configs that were looked up before. It is optional:
+// without one, each exchange looks them up. What is remembered decides nothing by itself:
+// the store holds it against the configs that there are in the very step in which it
+// spends the jti, so a token is never justified by what has changed meanwhile.
+type ConfigMemory interface {
+	// RecallConfigs returns what FindConfigs has once returned for claims of that
+	// provider, issuer and key, and whether anything is remembered. It asks nobody.
+	RecallConfigs(claims domain.Claims) (Recalled, bool)
+	// SaveRecalled does what TokenStore.SaveToken does with the jti of the claims and
+	// without pins, provided that FindConfigs would at that moment return for the claims
+	// what was recalled. Otherwise it stores nothing, no longer remembers it, and returns
+	// an error that is ErrOutdated, whether or not the jti was used before. One thing
+	// goes first: when it was this very token that the jti was spent for, by an attempt
+	// whose outcome was unknown, the call has succeeded.
+	SaveRecalled(ctx context.Context, token domain.AccessToken, claims domain.Claims, recalled Recalled) error
+}
+
+// Recalled is what a ConfigMemory remembers of a look-up.
+type Recalled struct {
+	// Configs are those that were found. They must not be changed.
+	Configs []domain.Config
+	// State stands for all that was read, for the memory itself.
+	State string
+}
+
+// ErrOutdated is how SaveRecalled says that what was recalled is no longer so.
+var ErrOutdated = errors.New("application: the configs have changed since they were looked up")
 
 // ExpiredRemover forgets what has expired.
 type ExpiredRemover interface {

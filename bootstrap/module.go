@@ -31,6 +31,10 @@ import (
 // and package owners, but also [application.Verifier], [Verifiers],
 // [application.OwnerLookup], [application.Auditor], [Readiness] and [PublicURL].
 //
+// A host may provide an [application.ConfigMemory]. It is used where it is the very value
+// that the ConfigFinder and the TokenStore are, such as a *postgres.Store: not when
+// something was put in front of these.
+//
 // A host that provides a trace.TracerProvider of OpenTelemetry has its spans made of what
 // trustpub does, and without one nothing is traced. A propagation.TextMapPropagator may go
 // with it. Nothing is read from the environment, and no exporter is made.
@@ -207,24 +211,46 @@ func newAuthenticators(settings Settings) (Authenticators, error) {
 	return a, nil
 }
 
-func newExchangeService(settings Settings, verifier application.Verifier, configs application.ConfigFinder, tokens application.TokenStore, auditor application.Auditor) (*application.ExchangeService, error) {
-	prefix, err := domain.NewTokenPrefix(settings.TokenPrefix)
+// exchangeParams are what exchange services are made of.
+type exchangeParams struct {
+	fx.In
+
+	Settings Settings
+	Configs  application.ConfigFinder
+	Tokens   application.TokenStore
+	Memory   application.ConfigMemory `optional:"true"`
+	Auditor  application.Auditor
+	Tracing  *tracing.Tracing
+}
+
+func newExchangeService(p exchangeParams, verifier application.Verifier) (*application.ExchangeService, error) {
+	return p.service(verifier, "", p.Settings.TokenPrefix)
+}
+
+// service makes the exchange of a protocol; an empty ecosystem is any.
+func (p exchangeParams) service(verifier application.Verifier, ecosystem, prefix string) (*application.ExchangeService, error) {
+	tokenPrefix, err := domain.NewTokenPrefix(prefix)
 	if err != nil {
 		return nil, err
 	}
-	return application.NewExchangeService(application.ExchangeConfig{
-		Verifier: verifier, Configs: configs, Tokens: tokens, Auditor: auditor,
-		Prefix: prefix, TTL: settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
-	})
+	cfg := application.ExchangeConfig{
+		Verifier: verifier, Configs: p.Tracing.ConfigFinder(p.Configs), Tokens: p.Tracing.TokenStore(p.Tokens), Auditor: p.Auditor,
+		Ecosystem: ecosystem, Prefix: tokenPrefix, TTL: p.Settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
+	}
+	// What a host has put in front of the store must not be passed by.
+	if p.Memory != nil && any(p.Memory) == any(p.Configs) && any(p.Memory) == any(p.Tokens) {
+		cfg.Memory = p.Tracing.ConfigMemory(p.Memory)
+	}
+	return application.NewExchangeService(cfg)
 }
 
-func newTokenService(settings Settings, tokens application.TokenStore, auditor application.Auditor) (*application.TokenService, error) {
+func newTokenService(settings Settings, tokens application.TokenStore, auditor application.Auditor, t *tracing.Tracing) (*application.TokenService, error) {
 	prefixes, err := settings.tokenPrefixes()
 	if err != nil {
 		return nil, err
 	}
 	return application.NewTokenService(application.TokenConfig{
-		Tokens: tokens, Auditor: auditor, Prefixes: prefixes, Now: time.Now,
+		Tokens: t.TokenStore(tokens), Auditor: auditor, Prefixes: prefixes, Now: time.Now,
 	})
 }
 

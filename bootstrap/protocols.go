@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -96,9 +95,7 @@ type dialectParams struct {
 	Logger         *slog.Logger
 	Settings       Settings
 	Verifiers      Verifiers
-	Configs        application.ConfigFinder
-	TokenStore     application.TokenStore
-	Auditor        application.Auditor
+	Exchanges      exchangeParams
 	Exchange       *application.ExchangeService
 	Tokens         *application.TokenService
 	Publishers     *application.PublisherService
@@ -209,14 +206,7 @@ func ecosystemExchange(p dialectParams, ecosystem, audience, prefix string) (*ap
 	if err != nil {
 		return nil, err
 	}
-	tokenPrefix, err := domain.NewTokenPrefix(prefix)
-	if err != nil {
-		return nil, err
-	}
-	return application.NewExchangeService(application.ExchangeConfig{
-		Verifier: verifier, Configs: p.Configs, Tokens: p.TokenStore, Auditor: p.Auditor,
-		Ecosystem: ecosystem, Prefix: tokenPrefix, TTL: p.Settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
-	})
+	return p.Exchanges.service(verifier, ecosystem, prefix)
 }
 
 func newAPI(settings Settings, dialects []httpapi.Dialect, readiness Readiness, logger *slog.Logger, m *metrics.Metrics, t *tracing.Tracing) (*httpapi.API, error) {

@@ -32,17 +32,12 @@ func newTracing(p tracingParams) (*tracing.Tracing, error) {
 	return tracing.New(tracing.Config{Provider: p.Provider, Propagator: p.Propagator})
 }
 
-// traced puts the spans in front of the ports, whatever the host has put there.
+// traced puts the spans in front of ports, whatever the host has put there. Those that
+// a store implements get theirs where services are made of them.
 func traced() fx.Option {
 	return fx.Decorate(
 		func(next application.Verifier, t *tracing.Tracing) application.Verifier { return t.Verifier(next) },
 		tracedVerifiers,
-		func(next application.ConfigFinder, t *tracing.Tracing) application.ConfigFinder {
-			return t.ConfigFinder(next)
-		},
-		func(next application.TokenStore, t *tracing.Tracing) application.TokenStore {
-			return t.TokenStore(next)
-		},
 		func(next application.ExpiredRemover, t *tracing.Tracing) application.ExpiredRemover {
 			return t.ExpiredRemover(next)
 		},

@@ -258,8 +258,9 @@ func insertKind(ctx context.Context, tx *sqlx.Tx, id int64, config domain.Config
 	return fmt.Errorf("unknown kind of config %T", config)
 }
 
-// selectCommon are the columns of [configRow].
-const selectCommon = `c.id, c.created_at, c.provider, c.ecosystem, c.package, c.issuer, c.lookup_key, c.pinned`
+// selectCommon are the columns of [configRow]; g is the row of the config's kind.
+const selectCommon = `c.id, c.created_at, c.provider, c.ecosystem, c.package, c.issuer, c.lookup_key, c.pinned,
+	concat_ws(' ', c, g) as row_text`
 
 // configRow is a row of trustpub_configs: what configs of all kinds have.
 type configRow struct {
@@ -271,6 +272,8 @@ type configRow struct {
 	Issuer    string    `db:"issuer"`
 	LookupKey string    `db:"lookup_key"`
 	Pinned    string    `db:"pinned"`
+	// RowText is all that this row and the row of the kind hold, as PostgreSQL writes it.
+	RowText string `db:"row_text"`
 }
 
 // kindRow is a row of a kind, which restores its config by the same rules by which it

@@ -24,6 +24,7 @@ func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain
 			where c.issuer = $1 and c.lookup_key = $2 and c.provider = $3
 			order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
 		if err != nil || len(found) > 0 || len(claims.IDs()) == 0 {
+			s.memory.remember(lookupOf(claims), found)
 			return err
 		}
 		pinned, err := encodeStrings(claims.IDs())
@@ -51,13 +52,6 @@ func (s *Store) findStored(ctx context.Context, kind domain.ConfigKind, conditio
 	return found, err
 }
 
-// lookup is what the configs of a workload are found by.
-type lookup struct{ issuer, key, provider string }
-
-func lookupOf(claims domain.Claims) lookup {
-	return lookup{claims.Issuer(), claims.Key(), claims.Provider()}
-}
-
 // findConfigsTogether finds the configs of several workloads, in one statement for each
 // kind of config. A workload without any is to be done alone, as it may have been
 // renamed.
@@ -69,21 +63,23 @@ func (s *Store) findConfigsTogether(ctx context.Context, workloads []domain.Clai
 			wanted[kind] = append(wanted[kind], by)
 		}
 	}
-	found := map[lookup][]domain.Config{}
+	found := map[lookup][]stored{}
 	for kind, lookups := range wanted {
 		rows, err := s.findKind(ctx, kind, lookups)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range rows {
-			by := lookup{s.row.Issuer, s.row.LookupKey, s.row.Provider}
-			found[by] = append(found[by], s.config)
+		for _, row := range rows {
+			by := lookup{row.row.Issuer, row.row.LookupKey, row.row.Provider}
+			found[by] = append(found[by], row)
 		}
+	}
+	for by, rows := range found {
+		s.memory.remember(by, rows)
 	}
 	answers := make([]groupcommit.Answer[[]domain.Config], len(workloads))
 	for i, claims := range workloads {
-		// Each has a slice of its own.
-		answers[i].Value = slices.Clone(found[lookupOf(claims)])
+		answers[i].Value = configsOf(found[lookupOf(claims)]) // Each has a slice of its own.
 		if len(answers[i].Value) == 0 {
 			answers[i].Err = groupcommit.ErrAlone
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustpub/trustpub/adapters/groupcommit"
 	"github.com/trustpub/trustpub/adapters/strictjson"
+	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/domain"
 )
 
@@ -23,25 +24,44 @@ type saving struct {
 	hash [sha256.Size]byte
 	// grants and publisher are the token's, as JSON.
 	grants, publisher string
+	// lookup and state are what [Store.SaveRecalled] decided on. Where state is empty, as
+	// for SaveToken, the configs may be what they are.
+	lookup lookup
+	state  string
+}
+
+func newSaving(token domain.AccessToken, jti domain.UsedJTI) (saving, error) {
+	grants, err := encodeGrants(token.Grants)
+	if err != nil {
+		return saving{}, err
+	}
+	publisher := string(strictjson.AppendStrings(nil, token.Publisher.All()))
+	return saving{token: token, jti: jti, hash: jti.Hash(), grants: grants, publisher: publisher}, nil
 }
 
 // saveStatement spends the jti and stores the token, or tells whose the jti is, in one
 // statement and one round trip.
 //
 // It may be run again after any outcome, known or not, since everything depends on
-// the token's hash, which belongs to one call of SaveToken alone. When an earlier
-// run has spent the jti for this token, the row is written again without a change:
-// the commit of that write waits for the synchronous standby, and what it waits for
-// includes the earlier run, whose own wait may have been cut short. "xmax = 0"
-// tells a row that was inserted from one that was updated, so that the token is
-// stored by the run that spent the jti, and by no other.
+// the token's hash, which belongs to one saving alone. When an earlier run has spent
+// the jti for this token, the row is written again without a change, whatever the
+// configs are by now: the commit of that write waits for the synchronous standby, and
+// what it waits for includes the earlier run, whose own wait may have been cut short.
+// "xmax = 0" tells a row that was inserted from one that was updated, so that the
+// token is stored by the run that spent the jti, and by no other.
 //
-// No row at all is a jti that a concurrent transaction spent after this statement's
+// No winner is a jti that a concurrent transaction spent after this statement's
 // snapshot was taken.
 const saveStatement = `
-	with spent as (
+	with asked as materialized (
+		select $6::text as issuer, $10::bytea as state, $11::text as lookup_key, $12::text as provider
+	), allowed as materialized (
+		select state = '' or (state = (` + currentState + `)) is true
+			or exists (select from trustpub_used_jtis where hash = $1 and hashed_token = $2) as is_allowed
+		from asked
+	), spent as (
 		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
-		values ($1, $2, $3)
+		select $1::bytea, $2::bytea, $3::timestamptz from allowed where is_allowed
 		on conflict (hash) do update set hashed_token = excluded.hashed_token
 			where used.hashed_token = excluded.hashed_token
 		returning used.hashed_token, used.xmax = 0 as is_new
@@ -51,10 +71,8 @@ const saveStatement = `
 		from spent
 		where spent.is_new
 	)
-	select hashed_token from spent
-	union all
-	select hashed_token from trustpub_used_jtis where hash = $1
-	limit 1`
+	select is_allowed, coalesce((select hashed_token from spent), (select hashed_token from trustpub_used_jtis where hash = $1)) as winner
+	from allowed`
 
 // saveManyStatement is saveStatement for several tokens: each parameter is an array,
 // with an element for each. It tells which jtis were spent for their tokens, and of the
@@ -62,21 +80,23 @@ const saveStatement = `
 // are spent in the order of their hashes, so that replicas that spend the same ones wait
 // for each other and never deadlock.
 const saveManyStatement = `
-	with given as (
-		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher
-		from unnest($1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[])
-			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher)
+	with asked as (
+		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider
+		from unnest($1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[],
+				$10::bytea[], $11::text[], $12::text[])
+			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider)
 	), spent as (
 		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
-		select hash, hashed_token, forget_at from given
+		select hash, hashed_token, forget_at from asked
+		where state = '' or state = (` + currentState + `)
 		on conflict (hash) do update set hashed_token = excluded.hashed_token
 			where used.hashed_token = excluded.hashed_token
 		returning used.hash, used.xmax = 0 as is_new
 	), stored as (
 		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
-		select given.hashed_token, given.issued_at, given.expires_at, given.issuer, given.subject, given.grants, given.publisher
+		select asked.hashed_token, asked.issued_at, asked.expires_at, asked.issuer, asked.subject, asked.grants, asked.publisher
 		from spent
-		join given on given.hash = spent.hash
+		join asked on asked.hash = spent.hash
 		where spent.is_new
 	)
 	select hash from spent`
@@ -84,13 +104,10 @@ const saveManyStatement = `
 // SaveToken implements [application.TokenStore]. The first exchange of a config takes a
 // transaction of its own; all others are one statement, which concurrent calls share.
 func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti domain.UsedJTI, pins []domain.Pin) error {
-	item := saving{token: token, jti: jti, hash: jti.Hash()}
-	var err error
-	item.grants, err = encodeGrants(token.Grants)
+	item, err := newSaving(token, jti)
 	if err != nil {
 		return err
 	}
-	item.publisher = string(strictjson.AppendStrings(nil, token.Publisher.All()))
 	if len(pins) > 0 {
 		err = s.saveTokenAndPin(ctx, item, pins)
 	} else {
@@ -105,7 +122,7 @@ func (s *Store) SaveToken(ctx context.Context, token domain.AccessToken, jti dom
 // saveToken saves one token.
 func (s *Store) saveToken(ctx context.Context, item saving) (struct{}, error) {
 	return struct{}{}, retry(ctx, func(ctx context.Context) error {
-		return s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error { return save(ctx, q, item) })
+		return s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error { return s.save(ctx, q, item) })
 	})
 }
 
@@ -114,7 +131,7 @@ func (s *Store) saveToken(ctx context.Context, item saving) (struct{}, error) {
 func (s *Store) saveTokenAndPin(ctx context.Context, item saving, pins []domain.Pin) error {
 	return retry(ctx, func(ctx context.Context) error {
 		return s.inTx(ctx, func(tx *sqlx.Tx) error {
-			err := save(ctx, tx, item)
+			err := s.save(ctx, tx, item)
 			if err != nil {
 				return err
 			}
@@ -123,18 +140,27 @@ func (s *Store) saveTokenAndPin(ctx context.Context, item saving, pins []domain.
 	})
 }
 
-func save(ctx context.Context, q sqlx.QueryerContext, item saving) error {
+func (s *Store) save(ctx context.Context, q sqlx.QueryerContext, item saving) error {
 	// Select reads the answer to its end: outside a transaction the commit comes after
 	// the last row, and with it the errors that matter most.
-	var winners [][]byte
-	err := sqlx.SelectContext(ctx, q, &winners, saveStatement, item.hash[:], item.token.Hash[:], item.jti.ExpiresAt.UTC(),
-		item.token.IssuedAt.UTC(), item.token.ExpiresAt.UTC(), item.token.Issuer, item.token.Subject, item.grants, item.publisher)
+	var outcomes []struct {
+		IsAllowed bool   `db:"is_allowed"`
+		Winner    []byte `db:"winner"`
+	}
+	err := sqlx.SelectContext(ctx, q, &outcomes, saveStatement, item.hash[:], item.token.Hash[:], item.jti.ExpiresAt.UTC(),
+		item.token.IssuedAt.UTC(), item.token.ExpiresAt.UTC(), item.token.Issuer, item.token.Subject, item.grants, item.publisher,
+		[]byte(item.state), item.lookup.key, item.lookup.provider)
 	switch {
 	case err != nil:
 		return err
-	case len(winners) == 0:
+	case len(outcomes) != 1:
+		return fmt.Errorf("the statement told %d outcomes", len(outcomes))
+	case !outcomes[0].IsAllowed:
+		s.memory.found.Remove(item.lookup)
+		return application.ErrOutdated
+	case len(outcomes[0].Winner) == 0:
 		return errRunAgain
-	case !bytes.Equal(winners[0], item.token.Hash[:]):
+	case !bytes.Equal(outcomes[0].Winner, item.token.Hash[:]):
 		return domain.AlreadyUsed()
 	}
 	return nil
@@ -195,5 +221,8 @@ func saveManyArgs(items []saving) []any {
 		column(func(s saving) string { return s.token.Subject }),
 		column(func(s saving) string { return s.grants }),
 		column(func(s saving) string { return s.publisher }),
+		column(func(s saving) string { return byteaText([]byte(s.state)) }),
+		column(func(s saving) string { return s.lookup.key }),
+		column(func(s saving) string { return s.lookup.provider }),
 	}
 }

@@ -24,6 +24,7 @@ import (
 type Store struct {
 	db     *sqlx.DB
 	within func(context.Context) context.Context // nil without StatementContext.
+	memory memory
 	finds  operation[domain.Claims, []domain.Config]
 	saves  operation[saving, struct{}]
 	tokens operation[domain.TokenHash, domain.AccessToken]
@@ -34,6 +35,7 @@ var (
 	_ application.ConfigStore    = (*Store)(nil)
 	_ application.TokenStore     = (*Store)(nil)
 	_ application.ExpiredRemover = (*Store)(nil)
+	_ application.ConfigMemory   = (*Store)(nil)
 )
 
 // Option changes what a [Store] does.
@@ -79,7 +81,7 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 		set(&o)
 	}
 	// The name only tells sqlx that placeholders are $1, $2, … .
-	s := &Store{db: sqlx.NewDb(db, "postgres"), within: o.within}
+	s := &Store{db: sqlx.NewDb(db, "postgres"), within: o.within, memory: newMemory()}
 	s.finds = newOperation(o, "find_configs", 1, s.findConfigs, s.findConfigsTogether)
 	s.saves = newOperation(o, "save_token", 1, s.saveToken, s.saveTokensTogether)
 	// A token is looked up without much to do before and after, so that the processor

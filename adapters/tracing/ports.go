@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -54,6 +55,35 @@ func (f configFinder) FindConfigs(ctx context.Context, claims domain.Claims) ([]
 	configs, err := f.next.FindConfigs(ctx, claims)
 	end(span, err)
 	return configs, err
+}
+
+// ConfigMemory returns next with a span for each token that it saves, which is that of
+// TokenStore: recalling asks nobody.
+func (t *Tracing) ConfigMemory(next application.ConfigMemory) application.ConfigMemory {
+	if t == nil {
+		return next
+	}
+	return configMemory{next, t.tracer}
+}
+
+type configMemory struct {
+	application.ConfigMemory
+
+	tracer trace.Tracer
+}
+
+// SaveRecalled implements [application.ConfigMemory]. That something has changed is no
+// fault, and begins a look-up.
+func (m configMemory) SaveRecalled(ctx context.Context, token domain.AccessToken, claims domain.Claims, recalled application.Recalled) error {
+	ctx, span := m.tracer.Start(ctx, "save token")
+	err := m.ConfigMemory.SaveRecalled(ctx, token, claims, recalled)
+	if errors.Is(err, application.ErrOutdated) {
+		span.SetAttributes(keyOutdated.Bool(true))
+		span.End()
+		return err
+	}
+	end(span, err)
+	return err
 }
 
 // TokenStore returns next with a span for each call.

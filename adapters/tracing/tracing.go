@@ -28,6 +28,7 @@ const (
 	keyAction    = attribute.Key("trustpub.action")
 	keyBatchSize = attribute.Key("trustpub.batch.size")
 	keyCode      = attribute.Key("trustpub.code")
+	keyOutdated  = attribute.Key("trustpub.configs.outdated")
 	keyProtocol  = attribute.Key("trustpub.protocol")
 	keyProvider  = attribute.Key("trustpub.provider")
 )

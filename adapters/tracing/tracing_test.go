@@ -227,6 +227,14 @@ func (f *fake) SaveToken(context.Context, domain.AccessToken, domain.UsedJTI, []
 	return f.err
 }
 
+func (f *fake) RecallConfigs(domain.Claims) (application.Recalled, bool) {
+	return application.Recalled{}, false
+}
+
+func (f *fake) SaveRecalled(context.Context, domain.AccessToken, domain.Claims, application.Recalled) error {
+	return f.err
+}
+
 func (f *fake) FindToken(context.Context, domain.TokenHash) (domain.AccessToken, error) {
 	return domain.AccessToken{}, f.err
 }
@@ -358,4 +366,35 @@ func TestABatchIsToldOfTheCallWhoseValuesItHas(t *testing.T) {
 	span.End()
 
 	require.Contains(t, r.one(t).Attributes(), attribute.Int("trustpub.batch.size", 7))
+}
+
+func TestATokenThatIsSavedOnWhatIsRememberedHasTheSpanOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		err      error
+		code     string
+		outdated string
+	}{
+		{"saved", nil, "", ""},
+		{"refused", domain.AlreadyUsed(), "already_used", ""},
+		{"outdated", application.ErrOutdated, "", "true"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRecorder(t)
+			memory := r.tracing(t).ConfigMemory(&fake{err: tt.err})
+
+			_, ok := memory.RecallConfigs(trustpubtest.NewClaims(t))
+			require.False(t, ok)
+			require.Equal(t, tt.err, memory.SaveRecalled(t.Context(), domain.AccessToken{}, trustpubtest.NewClaims(t), application.Recalled{State: hostile}))
+
+			span := r.one(t)
+			require.Equal(t, "save token", span.Name())
+			require.Equal(t, tt.code, attributes(span)["trustpub.code"])
+			require.Equal(t, tt.outdated, attributes(span)["trustpub.configs.outdated"])
+			require.NotEqual(t, codes.Error, span.Status().Code)
+			require.NotContains(t, r.out.String(), hostile)
+		})
+	}
 }
