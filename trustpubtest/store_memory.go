@@ -92,6 +92,9 @@ func testRecall(t *testing.T, one, other MemoryStore) {
 			r.Issuer, w.Provider, w.Key, w.Source = "https://agent.buildkite.com", "buildkite", "sha256:octo", "organization_slug=octo"
 		}},
 	}
+	// Those of another issuer or provider with the same key are another matter.
+	create(t, other, func(p *domain.GitHubConfigParams) { p.Issuer = "https://ghes.example" })
+	store(t, other, NewClaimsConfig(t, func(p *domain.ClaimsConfigParams) { p.Issuer, p.Key = Issuer, "octo-org/octo-repo" }))
 	for name, tt := range of {
 		recalled := recall(t, one, NewClaims(t, tt.change))
 		require.Equal(t, tt.config.Common().ID, recalled.Configs[0].Common().ID, name)
