@@ -30,6 +30,8 @@ type saving struct {
 	state  string
 }
 
+func (s saving) isRecalled() bool { return s.state != "" }
+
 func newSaving(token domain.AccessToken, jti domain.UsedJTI) (saving, error) {
 	grants, err := encodeGrants(token.Grants)
 	if err != nil {
@@ -44,22 +46,29 @@ func newSaving(token domain.AccessToken, jti domain.UsedJTI) (saving, error) {
 //
 // It may be run again after any outcome, known or not, since everything depends on
 // the token's hash, which belongs to one saving alone. When an earlier run has spent
-// the jti for this token, the row is written again without a change, whatever the
-// configs are by now: the commit of that write waits for the synchronous standby, and
-// what it waits for includes the earlier run, whose own wait may have been cut short.
-// "xmax = 0" tells a row that was inserted from one that was updated, so that the
-// token is stored by the run that spent the jti, and by no other.
+// the jti for this token, the row is written again without a change: the commit of that
+// write waits for the synchronous standby, and what it waits for includes the earlier
+// run, whose own wait may have been cut short. "xmax = 0" tells a row that was inserted
+// from one that was updated, so that the token is stored by the run that spent the jti,
+// and by no other.
 //
 // No winner is a jti that a concurrent transaction spent after this statement's
 // snapshot was taken.
 const saveStatement = `
-	with asked as materialized (
+	with allowed as (select true as is_allowed), ` + saveAllowed
+
+// saveRecalledStatement is saveStatement, provided that the configs are what was recalled.
+// An earlier run that has spent the jti for this token has decided that already.
+const saveRecalledStatement = `
+	with asked as (
 		select $6::text as issuer, $10::bytea as state, $11::text as lookup_key, $12::text as provider
 	), allowed as materialized (
-		select state = '' or (state = (` + currentState + `)) is true
+		select (state = (` + currentState + `)) is true
 			or exists (select from trustpub_used_jtis where hash = $1 and hashed_token = $2) as is_allowed
 		from asked
-	), spent as (
+	), ` + saveAllowed
+
+const saveAllowed = `spent as (
 		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
 		select $1::bytea, $2::bytea, $3::timestamptz from allowed where is_allowed
 		on conflict (hash) do update set hashed_token = excluded.hashed_token
@@ -81,22 +90,35 @@ const saveStatement = `
 // for each other and never deadlock.
 const saveManyStatement = `
 	with asked as (
+		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher
+		from unnest(` + savedArrays + `)
+			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher)
+	), allowed as (select * from asked), ` + saveManyAllowed
+
+// saveManyRecalledStatement is saveManyStatement where some tokens, or all, were decided
+// on what was recalled. The state of the others is empty.
+const saveManyRecalledStatement = `
+	with asked as (
 		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider
-		from unnest($1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[],
-				$10::bytea[], $11::text[], $12::text[])
+		from unnest(` + savedArrays + `, $10::bytea[], $11::text[], $12::text[])
 			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider)
-	), spent as (
+	), allowed as (
+		select * from asked where state = '' or state = (` + currentState + `)
+	), ` + saveManyAllowed
+
+const savedArrays = `$1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[]`
+
+const saveManyAllowed = `spent as (
 		insert into trustpub_used_jtis as used (hash, hashed_token, expires_at)
-		select hash, hashed_token, forget_at from asked
-		where state = '' or state = (` + currentState + `)
+		select hash, hashed_token, forget_at from allowed
 		on conflict (hash) do update set hashed_token = excluded.hashed_token
 			where used.hashed_token = excluded.hashed_token
 		returning used.hash, used.xmax = 0 as is_new
 	), stored as (
 		insert into trustpub_tokens (hashed_token, issued_at, expires_at, issuer, subject, grants, publisher)
-		select asked.hashed_token, asked.issued_at, asked.expires_at, asked.issuer, asked.subject, asked.grants, asked.publisher
+		select allowed.hashed_token, allowed.issued_at, allowed.expires_at, allowed.issuer, allowed.subject, allowed.grants, allowed.publisher
 		from spent
-		join asked on asked.hash = spent.hash
+		join allowed on allowed.hash = spent.hash
 		where spent.is_new
 	)
 	select hash from spent`
@@ -147,9 +169,14 @@ func (s *Store) save(ctx context.Context, q sqlx.QueryerContext, item saving) er
 		IsAllowed bool   `db:"is_allowed"`
 		Winner    []byte `db:"winner"`
 	}
-	err := sqlx.SelectContext(ctx, q, &outcomes, saveStatement, item.hash[:], item.token.Hash[:], item.jti.ExpiresAt.UTC(),
-		item.token.IssuedAt.UTC(), item.token.ExpiresAt.UTC(), item.token.Issuer, item.token.Subject, item.grants, item.publisher,
-		[]byte(item.state), item.lookup.key, item.lookup.provider)
+	statement, args := saveStatement, []any{
+		item.hash[:], item.token.Hash[:], item.jti.ExpiresAt.UTC(), item.token.IssuedAt.UTC(), item.token.ExpiresAt.UTC(),
+		item.token.Issuer, item.token.Subject, item.grants, item.publisher,
+	}
+	if item.isRecalled() {
+		statement, args = saveRecalledStatement, append(args, []byte(item.state), item.lookup.key, item.lookup.provider)
+	}
+	err := sqlx.SelectContext(ctx, q, &outcomes, statement, args...)
 	switch {
 	case err != nil:
 		return err
@@ -181,9 +208,13 @@ func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]group
 	}
 	slices.SortFunc(chosen, func(a, b saving) int { return bytes.Compare(a.hash[:], b.hash[:]) })
 
+	statement, args := saveManyStatement, saveManyArgs(chosen)
+	if slices.ContainsFunc(chosen, saving.isRecalled) {
+		statement, args = saveManyRecalledStatement, append(args, recalledArgs(chosen)...)
+	}
 	var spent [][]byte
 	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
-		return sqlx.SelectContext(ctx, q, &spent, saveManyStatement, saveManyArgs(chosen)...)
+		return sqlx.SelectContext(ctx, q, &spent, statement, args...)
 	})
 	if err != nil {
 		return nil, err
@@ -201,28 +232,36 @@ func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]group
 	return answers, nil
 }
 
+// column returns an array of what value gives for each item.
+func column(items []saving, value func(saving) string) string {
+	values := make([]string, 0, len(items))
+	for _, item := range items {
+		values = append(values, value(item))
+	}
+	return arrayText(values)
+}
+
 // saveManyArgs returns the parameters of saveManyStatement.
 func saveManyArgs(items []saving) []any {
-	column := func(value func(saving) string) string {
-		values := make([]string, 0, len(items))
-		for _, item := range items {
-			values = append(values, value(item))
-		}
-		return arrayText(values)
-	}
 	moment := func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 	return []any{
-		column(func(s saving) string { return byteaText(s.hash[:]) }),
-		column(func(s saving) string { return byteaText(s.token.Hash[:]) }),
-		column(func(s saving) string { return moment(s.jti.ExpiresAt) }),
-		column(func(s saving) string { return moment(s.token.IssuedAt) }),
-		column(func(s saving) string { return moment(s.token.ExpiresAt) }),
-		column(func(s saving) string { return s.token.Issuer }),
-		column(func(s saving) string { return s.token.Subject }),
-		column(func(s saving) string { return s.grants }),
-		column(func(s saving) string { return s.publisher }),
-		column(func(s saving) string { return byteaText([]byte(s.state)) }),
-		column(func(s saving) string { return s.lookup.key }),
-		column(func(s saving) string { return s.lookup.provider }),
+		column(items, func(s saving) string { return byteaText(s.hash[:]) }),
+		column(items, func(s saving) string { return byteaText(s.token.Hash[:]) }),
+		column(items, func(s saving) string { return moment(s.jti.ExpiresAt) }),
+		column(items, func(s saving) string { return moment(s.token.IssuedAt) }),
+		column(items, func(s saving) string { return moment(s.token.ExpiresAt) }),
+		column(items, func(s saving) string { return s.token.Issuer }),
+		column(items, func(s saving) string { return s.token.Subject }),
+		column(items, func(s saving) string { return s.grants }),
+		column(items, func(s saving) string { return s.publisher }),
+	}
+}
+
+// recalledArgs returns what saveManyRecalledStatement has beside them.
+func recalledArgs(items []saving) []any {
+	return []any{
+		column(items, func(s saving) string { return byteaText([]byte(s.state)) }),
+		column(items, func(s saving) string { return s.lookup.key }),
+		column(items, func(s saving) string { return s.lookup.provider }),
 	}
 }

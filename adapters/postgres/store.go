@@ -86,7 +86,7 @@ func NewStore(db *sql.DB, opts ...Option) *Store {
 	s.saves = newOperation(o, "save_token", 1, s.saveToken, s.saveTokensTogether)
 	// A token is looked up without much to do before and after, so that the processor
 	// would idle while the database works, and the other way round.
-	s.tokens = newOperation(o, "find_token", 2, s.findToken, s.findTokensTogether)
+	s.tokens = newOperation(o, "find_token", 3, s.findToken, s.findTokensTogether)
 	return s
 }
 

@@ -36,7 +36,7 @@ func TestDatabasesAreFilledAndSwept(t *testing.T) {
 	ci, err := issuer.Start(issuer.Config{})
 	require.NoError(t, err)
 	defer func() { _ = ci.Close() }()
-	stack, err := startStack(ctx, ci, "postgres", 1)
+	stack, err := startStack(ctx, ci, "postgres", nil, 1)
 	require.NoError(t, err)
 	defer stack.stop()
 	s, err := stack.newSite(ctx, subject{name: "x", prefill: 300, repositories: 300}, nil)

@@ -21,6 +21,7 @@ const (
 type options struct {
 	mode          string
 	database      string
+	postgresql    map[string]string
 	replicas      int
 	connections   []int
 	n             int
@@ -49,6 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.connections, o.prefill = []int{64}, nil
 	flags.StringVar(&o.mode, "mode", modeExchange, "what to measure: exchange; introspect; or verify, which is what an embedding registry calls at each upload, in this process")
 	flags.StringVar(&o.database, "db", "postgres", "database of the servers that are started: postgres or sqlite")
+	flags.Func("postgresql", "settings of the PostgreSQL that is started, as NAME=VALUE, separated by commas; the others are its defaults", settings(&o.postgresql))
 	flags.IntVar(&o.replicas, "replicas", 1, "how many servers to start on one database")
 	flags.Func("connections", "how many connections send at once; several numbers, separated by commas, are measured one after the other (default 64)", numbers(&o.connections))
 	flags.IntVar(&o.n, "n", 10000, "requests in each round; with -sweep the most of them")
@@ -91,6 +93,22 @@ func numbers(dest *[]int) func(string) error {
 	}
 }
 
+// settings reads NAME=VALUE, separated by commas.
+func settings(dest *map[string]string) func(string) error {
+	return func(text string) error {
+		read := map[string]string{}
+		for part := range strings.SplitSeq(text, ",") {
+			name, value, ok := strings.Cut(part, "=")
+			if !ok || name == "" {
+				return errors.New("use NAME=VALUE, separated by commas, as in shared_buffers=1GB,max_wal_size=8GB")
+			}
+			read[name] = value
+		}
+		*dest = read
+		return nil
+	}
+}
+
 func (o options) check() error {
 	onPostgres := o.database == "postgres" && o.url == ""
 	switch {
@@ -106,8 +124,8 @@ func (o options) check() error {
 		return errors.New("-mode introspect at -url needs -registry-token")
 	case o.baseline && !onPostgres:
 		return errors.New("-baseline needs servers on PostgreSQL that are started here")
-	case (len(o.prefill) > 0 || o.repositories > 1 || o.sweep > 0 || o.unshared || o.mode == modeVerify) && !onPostgres:
-		return errors.New("-prefill, -repositories, -sweep, -unshared and -mode verify need servers on PostgreSQL that are started here")
+	case (len(o.postgresql) > 0 || len(o.prefill) > 0 || o.repositories > 1 || o.sweep > 0 || o.unshared || o.mode == modeVerify) && !onPostgres:
+		return errors.New("-postgresql, -prefill, -repositories, -sweep, -unshared and -mode verify need servers on PostgreSQL that are started here")
 	}
 	return o.checkComparison()
 }

@@ -61,6 +61,8 @@ func TestWhatCannotBeComparedIsSaid(t *testing.T) {
 		"-sweep -1":                                "must not be below zero",
 		"-db sqlite -prefill 1":                    "need servers on PostgreSQL",
 		"-db sqlite -repositories 2":               "need servers on PostgreSQL",
+		"-db sqlite -postgresql a=b":               "need servers on PostgreSQL",
+		"-postgresql shared_buffers":               "use NAME=VALUE",
 		"-db sqlite -unshared":                     "need servers on PostgreSQL",
 		"-db sqlite -mode verify":                  "need servers on PostgreSQL",
 		"-url http://127.0.0.1:1 -jwts f -sweep 1": "need servers on PostgreSQL",

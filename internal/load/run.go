@@ -153,7 +153,7 @@ func (m *measurement) useServers() error {
 func (m *measurement) startServers(ctx context.Context, ci *issuer.Issuer) error {
 	m.say("starting %d trustpub on %s", m.replicas*len(m.subjects()), m.database)
 	var err error
-	m.stack, err = startStack(ctx, ci, m.database, m.replicas)
+	m.stack, err = startStack(ctx, ci, m.database, m.postgresql, m.replicas)
 	if err != nil {
 		return err
 	}

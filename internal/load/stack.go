@@ -59,9 +59,9 @@ const (
 )
 
 // startStack builds the program and starts what its servers need.
-func startStack(ctx context.Context, ci *issuer.Issuer, database string, replicas int) (*stack, error) {
+func startStack(ctx context.Context, ci *issuer.Issuer, database string, postgresql map[string]string, replicas int) (*stack, error) {
 	s := &stack{ci: ci, adminToken: rand.Text() + rand.Text(), registryToken: rand.Text() + rand.Text(), replicas: replicas}
-	err := s.start(ctx, database)
+	err := s.start(ctx, database, postgresql)
 	if err != nil {
 		s.stop()
 		return nil, err
@@ -69,7 +69,7 @@ func startStack(ctx context.Context, ci *issuer.Issuer, database string, replica
 	return s, nil
 }
 
-func (s *stack) start(ctx context.Context, database string) error {
+func (s *stack) start(ctx context.Context, database string, postgresql map[string]string) error {
 	if database != "sqlite" && database != "postgres" {
 		return fmt.Errorf("there is no database %q: use postgres or sqlite", database)
 	}
@@ -83,11 +83,11 @@ func (s *stack) start(ctx context.Context, database string) error {
 	if err != nil || database == "sqlite" {
 		return err
 	}
-	return s.startPostgres()
+	return s.startPostgres(postgresql)
 }
 
-func (s *stack) startPostgres() error {
-	server, err := postgrestest.Start(postgrestest.Options{Fsync: true})
+func (s *stack) startPostgres(parameters map[string]string) error {
+	server, err := postgrestest.Start(postgrestest.Options{Fsync: true, Parameters: parameters})
 	if err != nil {
 		return err
 	}
