@@ -25,10 +25,8 @@ func (a *Auditor) Record(ctx context.Context, event application.Event) {
 	if !a.logger.Enabled(ctx, level(event.Err)) {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("action", string(event.Action)),
-		slog.String("outcome", "done"),
-	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs, slog.String("action", string(event.Action)), slog.String("outcome", "done"))
 	if event.Err != nil {
 		attrs[1] = slog.String("outcome", "refused")
 		attrs = append(attrs, slog.String("code", string(domain.CodeOf(event.Err))))
