@@ -17,9 +17,9 @@ type ExchangeConfig struct {
 	Configs  ConfigFinder
 	Tokens   TokenStore
 	Auditor  Auditor
-	// Memory spares look-ups of configs that were looked up before. It must be of the
-	// store that Configs and Tokens are, as neither is called when it serves. nil has
-	// every exchange look them up.
+	// Memory spares look-ups of configs that were looked up before. It must be the store
+	// that Configs and Tokens are, with nothing in front of it, as neither is called when
+	// it serves. nil has every exchange look them up.
 	Memory ConfigMemory
 	// Ecosystem is the one whose packages tokens may cover; empty is any. The
 	// protocol of an ecosystem has a service of its own, with it.

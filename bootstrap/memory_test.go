@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/trustpub/trustpub/adapters/httpapi"
+	"github.com/trustpub/trustpub/adapters/postgres"
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/bootstrap"
 	"github.com/trustpub/trustpub/domain"
@@ -74,6 +75,54 @@ func (c *counter) SaveToken(ctx context.Context, token domain.AccessToken, jti d
 	return c.TokenStore.SaveToken(ctx, token, jti, pins)
 }
 
+// suspending is a host's type around the store.
+type suspending struct {
+	*postgres.Store
+
+	suspended map[string]bool
+}
+
+func (s suspending) FindConfigs(ctx context.Context, claims domain.Claims) ([]domain.Config, error) {
+	if s.suspended[claims.Source()] {
+		return nil, nil
+	}
+	return s.Store.FindConfigs(ctx, claims)
+}
+
+func TestWhatAHostsTypeAroundTheStoreDoesIsNotPassedBy(t *testing.T) {
+	ci := startIssuer(t)
+	settings := settingsFor(t, ci, map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)})
+	host := suspending{suspended: map[string]bool{}}
+	var api *httpapi.API
+	app := fx.New(fx.NopLogger, bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{}),
+		fx.Decorate(func(db *bootstrap.Database) *bootstrap.Database {
+			changed := *db
+			host.Store, _ = db.Store.(*postgres.Store)
+			changed.Store = host
+			return &changed
+		}), fx.Populate(&api))
+	require.NoError(t, app.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, app.Stop(context.Background())) })
+	configure(t, api)
+	for range 3 {
+		require.Equal(t, http.StatusOK, put(api, sign(t, ci, ci.GitHubClaims())).Code)
+	}
+
+	host.suspended["octo-org/octo-repo"] = true
+
+	require.Contains(t, put(api, sign(t, ci, ci.GitHubClaims())).Body.String(), "no_publisher")
+}
+
+func configure(t *testing.T, api http.Handler) {
+	t.Helper()
+	made := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodPost, configsPath, strings.NewReader(demoConfig))
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", "Bearer "+adminToken)
+	api.ServeHTTP(made, request)
+	require.Equal(t, http.StatusOK, made.Code, made.Body)
+}
+
 func TestWhatAHostHasPutInFrontOfTheStoreIsNotPassedBy(t *testing.T) {
 	var c counter
 	for name, inFront := range map[string]fx.Option{
@@ -93,12 +142,7 @@ func TestWhatAHostHasPutInFrontOfTheStoreIsNotPassedBy(t *testing.T) {
 			app := fx.New(fx.NopLogger, bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{}), inFront, fx.Populate(&api))
 			require.NoError(t, app.Start(t.Context()))
 			t.Cleanup(func() { require.NoError(t, app.Stop(context.Background())) })
-			made := httptest.NewRecorder()
-			request := httptest.NewRequest(http.MethodPost, configsPath, strings.NewReader(demoConfig))
-			request.Header.Set("Content-Type", "application/json")
-			request.Header.Set("Authorization", "Bearer "+adminToken)
-			api.ServeHTTP(made, request)
-			require.Equal(t, http.StatusOK, made.Code, made.Body)
+			configure(t, api)
 
 			for range 5 {
 				require.Equal(t, http.StatusOK, put(api, sign(t, ci, ci.GitHubClaims())).Code)

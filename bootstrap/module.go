@@ -14,6 +14,7 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/oidc"
+	"github.com/trustpub/trustpub/adapters/postgres"
 	"github.com/trustpub/trustpub/adapters/providers/github"
 	"github.com/trustpub/trustpub/adapters/ratelimit"
 	"github.com/trustpub/trustpub/adapters/tracing"
@@ -31,9 +32,8 @@ import (
 // and package owners, but also [application.Verifier], [Verifiers],
 // [application.OwnerLookup], [application.Auditor], [Readiness] and [PublicURL].
 //
-// A host may provide an [application.ConfigMemory]. It is used where it is the very value
-// that the ConfigFinder and the TokenStore are, such as a *postgres.Store: not when
-// something was put in front of these.
+// Where the [application.ConfigFinder] and the [application.TokenStore] are one
+// *postgres.Store, with nothing in front of them, it is the [application.ConfigMemory] too.
 //
 // A host that provides a trace.TracerProvider of OpenTelemetry has its spans made of what
 // trustpub does, and without one nothing is traced. A propagation.TextMapPropagator may go
@@ -218,7 +218,6 @@ type exchangeParams struct {
 	Settings Settings
 	Configs  application.ConfigFinder
 	Tokens   application.TokenStore
-	Memory   application.ConfigMemory `optional:"true"`
 	Auditor  application.Auditor
 	Tracing  *tracing.Tracing
 }
@@ -237,9 +236,10 @@ func (p exchangeParams) service(verifier application.Verifier, ecosystem, prefix
 		Verifier: verifier, Configs: p.Tracing.ConfigFinder(p.Configs), Tokens: p.Tracing.TokenStore(p.Tokens), Auditor: p.Auditor,
 		Ecosystem: ecosystem, Prefix: tokenPrefix, TTL: p.Settings.TokenTTL, Now: time.Now, Rand: rand.Reader,
 	}
-	// What a host has put in front of the store must not be passed by.
-	if p.Memory != nil && any(p.Memory) == any(p.Configs) && any(p.Memory) == any(p.Tokens) {
-		cfg.Memory = p.Tracing.ConfigMemory(p.Memory)
+	// Nothing that a host has put in front of the store must be passed by, nor what a type of
+	// its own around the store does otherwise.
+	if store, ok := p.Configs.(*postgres.Store); ok && p.Tokens == application.TokenStore(store) {
+		cfg.Memory = p.Tracing.ConfigMemory(store)
 	}
 	return application.NewExchangeService(cfg)
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/trustpub/trustpub/adapters/httpapi"
 	"github.com/trustpub/trustpub/adapters/metrics"
 	"github.com/trustpub/trustpub/adapters/tracing"
-	"github.com/trustpub/trustpub/application"
 )
 
 const (
@@ -50,10 +49,6 @@ func Server(settings Settings, logger *slog.Logger, events ListenerEvents) fx.Op
 			return startDatabase(lc, settings, m, t)
 		}),
 		ProvideStore(func(db *Database) Store { return db.Store }),
-		fx.Provide(func(db *Database) application.ConfigMemory {
-			memory, _ := db.Store.(application.ConfigMemory)
-			return memory // nil where the store has none.
-		}),
 		Module(settings),
 		fx.Decorate(func(db *Database) Readiness { return leaving.ready(db.Ready) }),
 		fx.Invoke(func(lc fx.Lifecycle, api *httpapi.API) {

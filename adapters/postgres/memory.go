@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -11,11 +12,11 @@ import (
 	"github.com/trustpub/trustpub/domain"
 )
 
-// What is remembered: a few megabytes at most, with configs as large as they can be. A
-// workload with more configs is looked up each time.
+// What is remembered is a few megabytes at most. A workload with more to its configs, such as
+// six GitHub configs or more, is looked up each time.
 const (
-	mostRemembered        = 1024
-	mostConfigsRemembered = 8
+	mostRemembered     = 1024
+	mostTextRemembered = 2 << 10 // Bytes of row text for each.
 )
 
 // lookup is what the configs of a workload are found by.
@@ -40,23 +41,23 @@ func newMemory() memory {
 
 // remember keeps the rows that were found, in the order of their IDs.
 func (m memory) remember(by lookup, rows []stored) {
-	if len(rows) == 0 || len(rows) > mostConfigsRemembered {
+	texts := make([]string, 0, len(rows))
+	for _, row := range rows {
+		texts = append(texts, row.row.RowText)
+	}
+	text := strings.Join(texts, "\n")
+	if len(rows) == 0 || len(text) > mostTextRemembered {
 		return
 	}
-	state := sha256.New()
-	for i, row := range rows {
-		if i > 0 {
-			_, _ = state.Write([]byte("\n"))
-		}
-		_, _ = state.Write([]byte(row.row.RowText)) // A hash never fails.
-	}
-	m.found.Add(by, application.Recalled{Configs: configsOf(rows), State: string(state.Sum(nil))})
+	state := sha256.Sum256([]byte(text))
+	m.found.Add(by, application.Recalled{Configs: configsOf(rows), State: string(state[:])})
 }
 
 // currentState is what State of [application.Recalled] was made of, as SQL, of the row
 // named asked: all that the rows of the configs hold, to the letter. So it tells any
 // change, also one by hand, and whatever the clocks and the transaction IDs of another
-// server say after a fail-over.
+// server say after a fail-over. A session in another time zone writes it otherwise, which
+// costs a look-up.
 const currentState = `
 	select sha256(convert_to(string_agg(concat_ws(' ', c, of_github, of_gitlab, of_claims), e'\n' order by c.id), 'UTF8'))
 	from trustpub_configs c

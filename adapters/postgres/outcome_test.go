@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -77,6 +79,25 @@ func TestAnAttemptThatArrivesAfterItsRetryChangesNothing(t *testing.T) {
 	require.Equal(t, p.token.Grants, found.Grants)
 }
 
+// holdInsert has the nth insert of a token wait until the lock is given up, which direct
+// holds: it must have one connection.
+func holdInsert(t *testing.T, direct *sql.DB, nth, lock int) {
+	t.Helper()
+	name := "wait" + strconv.Itoa(nth)
+	execute(t, direct, `create sequence `+name)
+	execute(t, direct, fmt.Sprintf(`create function %[1]s() returns trigger language plpgsql as
+		$$ begin if nextval('%[1]s') = %[2]d then perform pg_advisory_xact_lock(%[3]d); end if; return new; end $$`, name, nth, lock))
+	execute(t, direct, `create trigger `+name+` before insert on trustpub_tokens for each row execute function `+name+`()`)
+	execute(t, direct, fmt.Sprintf(`select pg_advisory_lock(%d)`, lock))
+}
+
+func waitForLocks(t *testing.T, direct *sql.DB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		return count(t, direct, `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`) == n
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
 // While the first attempt runs, nobody can tell how it ends; the second waits for it.
 func TestARetryWaitsForTheAttemptThatIsStillRunning(t *testing.T) {
 	for _, test := range []struct {
@@ -90,21 +111,12 @@ func TestARetryWaitsForTheAttemptThatIsStillRunning(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			proxy, p, direct := behindProxy(t)
 			direct.SetMaxOpenConns(1) // It holds the lock.
-			execute(t, direct, `create sequence attempts`)
-			execute(t, direct, `create function wait() returns trigger language plpgsql as
-				$$ begin if nextval('attempts') = 1 then perform pg_advisory_xact_lock(42); end if; return new; end $$`)
-			execute(t, direct, `create trigger wait before insert on trustpub_tokens for each row execute function wait()`)
-			execute(t, direct, `select pg_advisory_lock(42)`)
+			holdInsert(t, direct, 1, 42)
 			ended := make(chan error, 1)
 			go func() { ended <- p.save(t.Context()) }()
-			waiting := func(n int) {
-				require.Eventually(t, func() bool {
-					return count(t, direct, `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`) == n
-				}, 10*time.Second, 5*time.Millisecond)
-			}
-			waiting(1)
+			waitForLocks(t, direct, 1)
 			proxy.cutClients()
-			waiting(2)
+			waitForLocks(t, direct, 2)
 
 			execute(t, direct, test.end)
 

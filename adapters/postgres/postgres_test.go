@@ -55,6 +55,7 @@ func count(tb testing.TB, db *sql.DB, query string) int {
 // prepared is a store with a config, and the claims and token of an exchange that
 // is about to be saved.
 type prepared struct {
+	db     *sql.DB
 	store  *postgres.Store
 	config domain.Config
 	claims domain.Claims
@@ -63,7 +64,7 @@ type prepared struct {
 
 func prepare(tb testing.TB, db *sql.DB) prepared {
 	tb.Helper()
-	p := prepared{store: newStore(db), claims: trustpubtest.NewClaims(tb)}
+	p := prepared{db: db, store: newStore(db), claims: trustpubtest.NewClaims(tb)}
 	var err error
 	p.config, err = p.store.CreateConfig(tb.Context(), trustpubtest.NewGitHubConfig(tb), 5)
 	require.NoError(tb, err)

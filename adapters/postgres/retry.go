@@ -62,9 +62,16 @@ func retry(ctx context.Context, do func(context.Context) error) error {
 // failures, deadlocks and too many connections.
 var transient = []string{"08", "57P01", "57P02", "57P03", "25006", "40001", "40P01", "53300"}
 
+// isUndone reports whether the server said that it has undone the statement, for another
+// one's sake.
+func isUndone(err error) bool {
+	state := sqlState(err)
+	return state == "40001" || state == "40P01"
+}
+
 // isTransient reports whether it makes sense to run the statement again.
 func isTransient(err error) bool {
-	if errors.Is(err, errRunAgain) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, errRunAgain) || errors.Is(err, errInDoubt) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok {
@@ -78,12 +85,19 @@ func isTransient(err error) bool {
 	if ok && unsent.SafeToRetry() {
 		return true
 	}
-	// Both lib/pq and pgx have this method.
+	state := sqlState(err)
+	return slices.ContainsFunc(transient, func(prefix string) bool { return strings.HasPrefix(state, prefix) })
+}
+
+// sqlState returns the SQLSTATE of an error of the server; empty when it is none. The
+// errors of lib/pq and of pgx have the same method for it.
+func sqlState(err error) string {
 	sqlError, ok := errors.AsType[interface {
 		error
 		SQLState() string
 	}](err)
-	return ok && slices.ContainsFunc(transient, func(prefix string) bool {
-		return strings.HasPrefix(sqlError.SQLState(), prefix)
-	})
+	if !ok {
+		return ""
+	}
+	return sqlError.SQLState()
 }

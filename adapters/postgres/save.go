@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,6 +29,9 @@ type saving struct {
 	// for SaveToken, the configs may be what they are.
 	lookup lookup
 	state  string
+	// inDoubt is set when a statement ended without telling how: it may have spent the
+	// jti, or may still be running and do so yet. All copies share it.
+	inDoubt *bool
 }
 
 func (s saving) isRecalled() bool { return s.state != "" }
@@ -38,7 +42,7 @@ func newSaving(token domain.AccessToken, jti domain.UsedJTI) (saving, error) {
 		return saving{}, err
 	}
 	publisher := string(strictjson.AppendStrings(nil, token.Publisher.All()))
-	return saving{token: token, jti: jti, hash: jti.Hash(), grants: grants, publisher: publisher}, nil
+	return saving{token: token, jti: jti, hash: jti.Hash(), grants: grants, publisher: publisher, inDoubt: new(bool)}, nil
 }
 
 // saveStatement spends the jti and stores the token, or tells whose the jti is, in one
@@ -162,6 +166,10 @@ func (s *Store) saveTokenAndPin(ctx context.Context, item saving, pins []domain.
 	})
 }
 
+// errInDoubt is a token that may be stored yet, by a statement whose outcome is not known,
+// and whose configs have changed since. A later run may see it.
+var errInDoubt = errors.New("it is not known what became of an earlier attempt, and the configs have changed since")
+
 func (s *Store) save(ctx context.Context, q sqlx.QueryerContext, item saving) error {
 	// Select reads the answer to its end: outside a transaction the commit comes after
 	// the last row, and with it the errors that matter most.
@@ -176,12 +184,21 @@ func (s *Store) save(ctx context.Context, q sqlx.QueryerContext, item saving) er
 	if item.isRecalled() {
 		statement, args = saveRecalledStatement, append(args, []byte(item.state), item.lookup.key, item.lookup.provider)
 	}
+	wasInDoubt := *item.inDoubt
+	*item.inDoubt = true
 	err := sqlx.SelectContext(ctx, q, &outcomes, statement, args...)
+	if err == nil || isUndone(err) {
+		*item.inDoubt = wasInDoubt
+	}
 	switch {
 	case err != nil:
 		return err
 	case len(outcomes) != 1:
 		return fmt.Errorf("the statement told %d outcomes", len(outcomes))
+	case !outcomes[0].IsAllowed && wasInDoubt:
+		// Another token for the jti would take the ID token for used, should the statement
+		// that is in doubt take effect.
+		return errInDoubt
 	case !outcomes[0].IsAllowed:
 		s.memory.found.Remove(item.lookup)
 		return application.ErrOutdated
@@ -213,9 +230,17 @@ func (s *Store) saveTokensTogether(ctx context.Context, items []saving) ([]group
 		statement, args = saveManyRecalledStatement, append(args, recalledArgs(chosen)...)
 	}
 	var spent [][]byte
+	runs := 0
 	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
+		runs++
+		spent = nil // A run that failed may have told some.
 		return sqlx.SelectContext(ctx, q, &spent, statement, args...)
 	})
+	if runs > 1 || err != nil && !isUndone(err) {
+		for _, item := range chosen {
+			*item.inDoubt = true
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ import (
 // groupcommit says, and with them round trips and commits, unless it is [Unshared].
 type Store struct {
 	db     *sqlx.DB
-	within func(context.Context) context.Context // nil without StatementContext.
+	within func(context.Context) context.Context
 	memory memory
 	finds  operation[domain.Claims, []domain.Config]
 	saves  operation[saving, struct{}]
@@ -76,7 +76,10 @@ func StatementContext(within func(context.Context) context.Context) Option {
 // when the server is frozen; and that somebody listens to the warning of a commit
 // whose synchronous standby did not confirm it.
 func NewStore(db *sql.DB, opts ...Option) *Store {
-	o := options{observe: func(context.Context, string, int) {}}
+	o := options{
+		observe: func(context.Context, string, int) {},
+		within:  func(ctx context.Context) context.Context { return ctx },
+	}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -111,11 +114,10 @@ const (
 	lockConfig = 2
 )
 
-// inStatement runs do, which executes one statement that may be executed again.
+// inStatement runs do, which executes one statement that may be executed again, and
+// calls do again when its connection was none. That may be a second time for the
+// statement: lib/pq says so also of a connection that ended while it waited.
 func (s *Store) inStatement(ctx context.Context, do func(context.Context, sqlx.QueryerContext) error) error {
-	if s.within == nil {
-		return do(ctx, s.db)
-	}
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
 		return err

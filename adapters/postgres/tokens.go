@@ -58,6 +58,7 @@ func (s *Store) findTokensTogether(ctx context.Context, hashes []domain.TokenHas
 	}
 	var rows []tokenRow
 	err := s.inStatement(ctx, func(ctx context.Context, q sqlx.QueryerContext) error {
+		rows = nil // A run that failed may have told some.
 		return sqlx.SelectContext(ctx, q, &rows, selectRow+`= any($1::bytea[])`, arrayText(wanted))
 	})
 	if err != nil {

@@ -98,6 +98,13 @@ func (c *conn) settle(err error) error {
 // IsValid implements driver.Validator.
 func (c *conn) IsValid() bool { return !c.broken && c.pqConn.IsValid() }
 
+// Close implements driver.Conn. The deadline of the last statement, which may long be
+// over, is none of its own.
+func (c *conn) Close() error {
+	c.wire.endWith(context.Background())
+	return c.pqConn.Close()
+}
+
 // Ping implements driver.Pinger.
 func (c *conn) Ping(ctx context.Context) error {
 	c.start(ctx)

@@ -249,3 +249,17 @@ func TestAFrozenServerHoldsNoCallWithoutADeadlineBeyondTheTimeout(t *testing.T) 
 	}
 	require.NoError(t, server.Resume())
 }
+
+// The statement's deadline has passed by then.
+func TestAConnectionThatWasIdleIsClosedInOrder(t *testing.T) {
+	url := postgrestest.NewDatabase(t)
+	db, err := pqconn.Open(url, 0)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = db.ExecContext(ctx, `select 1`)
+	require.NoError(t, err)
+	time.Sleep(500 * time.Millisecond)
+
+	require.NoError(t, db.Close())
+}
