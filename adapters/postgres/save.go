@@ -93,22 +93,22 @@ const saveAllowed = `spent as (
 // are spent in the order of their hashes, so that replicas that spend the same ones wait
 // for each other and never deadlock.
 const saveManyStatement = `
-	with asked as (
-		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher
-		from unnest(` + savedArrays + `)
-			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher)
-	), allowed as (select * from asked), ` + saveManyAllowed
+	with allowed as (
+		select ` + savedColumns + `
+		from unnest(` + savedArrays + `) as g (` + savedColumns + `)
+	), ` + saveManyAllowed
 
 // saveManyRecalledStatement is saveManyStatement where some tokens, or all, were decided
 // on what was recalled. The state of the others is empty.
 const saveManyRecalledStatement = `
-	with asked as (
-		select hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider
+	with allowed as (
+		select ` + savedColumns + `
 		from unnest(` + savedArrays + `, $10::bytea[], $11::text[], $12::text[])
-			as g (hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher, state, lookup_key, provider)
-	), allowed as (
-		select * from asked where state = '' or state = (` + currentState + `)
+			as asked (` + savedColumns + `, state, lookup_key, provider)
+		where state = '' or state = (` + currentState + `)
 	), ` + saveManyAllowed
+
+const savedColumns = `hash, hashed_token, forget_at, issued_at, expires_at, issuer, subject, grants, publisher`
 
 const savedArrays = `$1::bytea[], $2::bytea[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::jsonb[]`
 

@@ -383,11 +383,11 @@ func TestATokenThatIsSavedOnWhatIsRememberedHasTheSpanOfOthers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRecorder(t)
-			memory := r.tracing(t).ConfigMemory(&fake{err: tt.err})
+			m := r.tracing(t).ConfigMemory(&fake{err: tt.err})
 
-			_, ok := memory.RecallConfigs(trustpubtest.NewClaims(t))
+			_, ok := m.RecallConfigs(trustpubtest.NewClaims(t))
 			require.False(t, ok)
-			require.Equal(t, tt.err, memory.SaveRecalled(t.Context(), domain.AccessToken{}, trustpubtest.NewClaims(t), application.Recalled{State: hostile}))
+			require.Equal(t, tt.err, m.SaveRecalled(t.Context(), domain.AccessToken{}, trustpubtest.NewClaims(t), application.Recalled{State: hostile}))
 
 			span := r.one(t)
 			require.Equal(t, "save token", span.Name())

@@ -47,10 +47,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	o.connections, o.prefill = []int{64}, nil
+	o.connections, o.postgresql = []int{64}, map[string]string{}
 	flags.StringVar(&o.mode, "mode", modeExchange, "what to measure: exchange; introspect; or verify, which is what an embedding registry calls at each upload, in this process")
 	flags.StringVar(&o.database, "db", "postgres", "database of the servers that are started: postgres or sqlite")
-	flags.Func("postgresql", "settings of the PostgreSQL that is started, as NAME=VALUE, separated by commas; the others are its defaults", settings(&o.postgresql))
+	flags.Func("postgresql", "settings of the PostgreSQL that is started, as NAME=VALUE, separated by commas; the others are its defaults", settings(o.postgresql))
 	flags.IntVar(&o.replicas, "replicas", 1, "how many servers to start on one database")
 	flags.Func("connections", "how many connections send at once; several numbers, separated by commas, are measured one after the other (default 64)", numbers(&o.connections))
 	flags.IntVar(&o.n, "n", 10000, "requests in each round; with -sweep the most of them")
@@ -94,17 +94,15 @@ func numbers(dest *[]int) func(string) error {
 }
 
 // settings reads NAME=VALUE, separated by commas.
-func settings(dest *map[string]string) func(string) error {
+func settings(dest map[string]string) func(string) error {
 	return func(text string) error {
-		read := map[string]string{}
 		for part := range strings.SplitSeq(text, ",") {
 			name, value, ok := strings.Cut(part, "=")
 			if !ok || name == "" {
 				return errors.New("use NAME=VALUE, separated by commas, as in shared_buffers=1GB,max_wal_size=8GB")
 			}
-			read[name] = value
+			dest[name] = value
 		}
-		*dest = read
 		return nil
 	}
 }
