@@ -52,15 +52,14 @@ func (s *TokenService) RevokeLeaked(ctx context.Context, leaks []Leak) ([]bool, 
 // was revoked before.
 func (s *TokenService) revokeLeaked(ctx context.Context, hash domain.TokenHash, source string) (bool, error) {
 	token, err := s.cfg.Tokens.FindToken(ctx, hash)
-	if domain.KindOf(err) == domain.KindNotFound {
-		return false, nil
-	}
-	if err != nil {
+	isUnknown := domain.KindOf(err) == domain.KindNotFound
+	if err != nil && !isUnknown {
 		return false, fmt.Errorf("find leaked token: %w", storeError(err))
 	}
 	if !token.RevokedAt.IsZero() {
 		return true, nil
 	}
+	// Of one that is unknown, RevokeToken makes sure.
 	revoked, err := s.cfg.Tokens.RevokeToken(ctx, hash, s.cfg.Now().UTC())
 	err = storeError(err)
 	// Where neither is the case, another call revoked it meanwhile, or it had expired
@@ -73,5 +72,5 @@ func (s *TokenService) revokeLeaked(ctx context.Context, hash domain.TokenHash, 
 	if err != nil {
 		return false, fmt.Errorf("revoke leaked token: %w", err)
 	}
-	return true, nil
+	return revoked || !isUnknown, nil
 }

@@ -102,6 +102,23 @@ func TestATokenThatWasNoGoodBeforeItLeakedIsKnownStill(t *testing.T) {
 	}
 }
 
+// A server that was replaced as the primary has not heard of it.
+func TestThatALeakedTokenIsUnknownIsMadeSureOf(t *testing.T) {
+	w := newWorld(t)
+	w.trust(t, "a")
+	token := w.issue(t).Secret
+	w.store.fails["FindToken"] = domain.TokenNotFound()
+
+	w.store.fails["RevokeToken"] = errDown
+	_, err := w.tokens.RevokeLeaked(t.Context(), found(token.Reveal()))
+	requireError(t, err, domain.KindUnavailable, domain.CodeStoreUnavailable)
+
+	delete(w.store.fails, "RevokeToken")
+	known, err := w.tokens.RevokeLeaked(t.Context(), found(token.Reveal(), neverIssued(t)))
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false}, known)
+}
+
 // failing is a store of which one operation fails from its n-th call on.
 type failing struct {
 	*store

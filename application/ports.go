@@ -97,7 +97,9 @@ type TokenStore interface {
 	// found, with no grants.
 	FindToken(ctx context.Context, hash domain.TokenHash) (domain.AccessToken, error)
 	// RevokeToken marks the token as revoked at that time and reports whether this
-	// call did it: false when the token is unknown or was revoked before.
+	// call did it: false when the token is unknown or was revoked before. Either answer is
+	// as certain as a write: a server of a cluster that was replaced, and does not know it
+	// yet, can't give it.
 	RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error)
 }
 

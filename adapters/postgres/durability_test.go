@@ -87,6 +87,19 @@ func TestARevocationThatItsStandbyDidNotConfirmIsNoSuccess(t *testing.T) {
 	require.ErrorIs(t, whileItWaits(t, local, revoke, cancel), pqconn.ErrNotDurable, "finding it revoked must wait too")
 }
 
+// A server that was frozen while another became the primary knows nothing of the tokens
+// since, and must not say that there is nothing to revoke.
+func TestThatATokenIsUnknownIsNoAnswerOfAServerWithoutItsStandby(t *testing.T) {
+	p, local := withoutStandby(t)
+	revoke := func() error {
+		_, err := p.store.RevokeToken(t.Context(), p.token.Hash, trustpubtest.Now())
+		return err
+	}
+
+	require.ErrorIs(t, whileItWaits(t, local, revoke, `select pg_cancel_backend(pid) from (`+waitingForStandby+`) w`), pqconn.ErrNotDurable)
+	require.NoError(t, whileItWaits(t, local, revoke, `alter system set synchronous_standby_names = ''`, `select pg_reload_conf()`))
+}
+
 // The connection is lost during the wait for the standby, and the second attempt finds
 // its own row on the primary. It waits as the first did, to the end of its context, or
 // until the standby confirms.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -82,9 +83,12 @@ func (s *Store) findTokensTogether(ctx context.Context, hashes []domain.TokenHas
 
 // RevokeToken implements [application.TokenStore]. A token that was revoked before is
 // written again without a change, so that the commit waits for the synchronous
-// standby: the wait of the call that revoked it may have been cut short. When the
-// connection is lost during the commit, the answer may be false for the very call
-// that did it.
+// standby: the wait of the call that revoked it may have been cut short. Where there is
+// such a standby, a message that nobody reads is logged for one that is unknown, for the
+// same wait: a server that was frozen, and does not know yet that another is the primary
+// now, has never heard of the tokens since, and no standby confirms its commits. When the
+// connection is lost during the commit, the answer may be false for the very call that
+// did it.
 func (s *Store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.Time) (bool, error) {
 	var revoked []bool
 	err := retry(ctx, func(ctx context.Context) error {
@@ -92,16 +96,21 @@ func (s *Store) RevokeToken(ctx context.Context, hash domain.TokenHash, at time.
 		return s.db.SelectContext(ctx, &revoked, `
 			with before as (
 				select hashed_token, revoked_at from trustpub_tokens where hashed_token = $1 for update
+			), written as (
+				update trustpub_tokens t set revoked_at = coalesce(before.revoked_at, $2)
+				from before
+				where t.hashed_token = before.hashed_token
+				returning before.revoked_at is null as did
 			)
-			update trustpub_tokens t set revoked_at = coalesce(before.revoked_at, $2)
-			from before
-			where t.hashed_token = before.hashed_token
-			returning before.revoked_at is null`, hash[:], at.UTC())
+			select did from written
+			union all
+			select pg_logical_emit_message(true, 'trustpub', 'no such token') is null
+			where not exists (select from before) and current_setting('synchronous_standby_names') <> ''`, hash[:], at.UTC())
 	})
 	if err != nil {
 		return false, fmt.Errorf("revoke token: %w", err)
 	}
-	return len(revoked) > 0 && revoked[0], nil
+	return slices.Contains(revoked, true), nil
 }
 
 // tokenRow is a row of trustpub_tokens.
