@@ -16,6 +16,7 @@ import (
 	"github.com/trustpub/trustpub/application"
 	"github.com/trustpub/trustpub/bootstrap"
 	"github.com/trustpub/trustpub/domain"
+	"github.com/trustpub/trustpub/trustpubtest/issuer"
 	"github.com/trustpub/trustpub/trustpubtest/postgrestest"
 )
 
@@ -91,19 +92,13 @@ func (s suspending) FindConfigs(ctx context.Context, claims domain.Claims) ([]do
 
 func TestWhatAHostsTypeAroundTheStoreDoesIsNotPassedBy(t *testing.T) {
 	ci := startIssuer(t)
-	settings := settingsFor(t, ci, map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)})
 	host := suspending{suspended: map[string]bool{}}
-	var api *httpapi.API
-	app := fx.New(fx.NopLogger, bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{}),
-		fx.Decorate(func(db *bootstrap.Database) *bootstrap.Database {
-			changed := *db
-			host.Store, _ = db.Store.(*postgres.Store)
-			changed.Store = host
-			return &changed
-		}), fx.Populate(&api))
-	require.NoError(t, app.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, app.Stop(context.Background())) })
-	configure(t, api)
+	api := startHost(t, ci, fx.Decorate(func(db *bootstrap.Database) *bootstrap.Database {
+		changed := *db
+		host.Store, _ = db.Store.(*postgres.Store)
+		changed.Store = host
+		return &changed
+	}))
 	for range 3 {
 		require.Equal(t, http.StatusOK, put(api, sign(t, ci, ci.GitHubClaims())).Code)
 	}
@@ -113,14 +108,22 @@ func TestWhatAHostsTypeAroundTheStoreDoesIsNotPassedBy(t *testing.T) {
 	require.Contains(t, put(api, sign(t, ci, ci.GitHubClaims())).Body.String(), "no_publisher")
 }
 
-func configure(t *testing.T, api http.Handler) {
+// startHost starts a server on PostgreSQL that a host has changed, in which the demo package
+// trusts ci.
+func startHost(t *testing.T, ci *issuer.Issuer, change fx.Option) http.Handler {
 	t.Helper()
+	settings := settingsFor(t, ci, map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)})
+	var api *httpapi.API
+	app := fx.New(fx.NopLogger, bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{}), change, fx.Populate(&api))
+	require.NoError(t, app.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, app.Stop(context.Background())) })
 	made := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, configsPath, strings.NewReader(demoConfig))
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+adminToken)
 	api.ServeHTTP(made, request)
 	require.Equal(t, http.StatusOK, made.Code, made.Body)
+	return api
 }
 
 func TestWhatAHostHasPutInFrontOfTheStoreIsNotPassedBy(t *testing.T) {
@@ -137,12 +140,7 @@ func TestWhatAHostHasPutInFrontOfTheStoreIsNotPassedBy(t *testing.T) {
 	} {
 		t.Run("in front "+name, func(t *testing.T) {
 			ci := startIssuer(t)
-			settings := settingsFor(t, ci, map[string]string{"DATABASE_URL": postgrestest.NewDatabase(t)})
-			var api *httpapi.API
-			app := fx.New(fx.NopLogger, bootstrap.Server(settings, slog.New(slog.DiscardHandler), bootstrap.ListenerEvents{}), inFront, fx.Populate(&api))
-			require.NoError(t, app.Start(t.Context()))
-			t.Cleanup(func() { require.NoError(t, app.Stop(context.Background())) })
-			configure(t, api)
+			api := startHost(t, ci, inFront)
 
 			for range 5 {
 				require.Equal(t, http.StatusOK, put(api, sign(t, ci, ci.GitHubClaims())).Code)

@@ -23,9 +23,12 @@ func (s *Store) findConfigs(ctx context.Context, claims domain.Claims) ([]domain
 		found, err = s.findStored(ctx, kind, `
 			where c.issuer = $1 and c.lookup_key = $2 and c.provider = $3
 			order by c.id`, claims.Issuer(), claims.Key(), claims.Provider())
-		if err != nil || len(found) > 0 || len(claims.IDs()) == 0 {
-			s.memory.remember(lookupOf(claims), found)
+		if err != nil {
 			return err
+		}
+		s.memory.remember(lookupOf(claims), found)
+		if len(found) > 0 || len(claims.IDs()) == 0 {
+			return nil
 		}
 		pinned, err := encodeStrings(claims.IDs())
 		if err != nil {
